@@ -1,0 +1,67 @@
+"""Where things are on disk: one tree for the system, one per user, and one under `--root` for tests."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The three directories everything else hangs from.
+
+    `config` holds the operator's settings, `state` what must outlive a reboot, `run` what must not.
+    """
+
+    config: Path
+    state: Path
+    run: Path
+
+    @classmethod
+    def system(cls) -> Self:
+        """The tree of the systemd backend."""
+        return cls(Path("/etc/genesis-stack"), Path("/var/lib/genesis-stack"), Path("/run/genesis-stack"))
+
+    @classmethod
+    def user(cls) -> Self:
+        """The tree of the embedded backend, under the XDG base directories."""
+        from platformdirs import PlatformDirs
+
+        dirs = PlatformDirs("genesis-stack", appauthor=False)
+        return cls(dirs.user_config_path, dirs.user_state_path, dirs.user_runtime_path)
+
+    @classmethod
+    def under(cls, root: Path) -> Self:
+        """The system tree moved below `root`."""
+        return cls(root / "etc/genesis-stack", root / "var/lib/genesis-stack", root / "run/genesis-stack")
+
+    @property
+    def models(self) -> Path:
+        """The content-addressed model store."""
+        return self.state / "models"
+
+    @property
+    def generations(self) -> Path:
+        """One numbered directory per applied stack."""
+        return self.state / "generations"
+
+    @property
+    def current(self) -> Path:
+        """Symbolic link to the generation that is in force."""
+        return self.state / "current"
+
+    @property
+    def state_file(self) -> Path:
+        """What the tool knows of the past: results, inventory."""
+        return self.state / "state.json"
+
+    @property
+    def journal(self) -> Path:
+        """The switch in progress, if one was interrupted."""
+        return self.state / "journal.json"
+
+    @property
+    def lock(self) -> Path:
+        """The lock that one changing run holds."""
+        return self.run / "lock"

@@ -1,0 +1,66 @@
+"""The one door through which the operator's side runs other programs."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """What a finished program left behind."""
+
+    argv: tuple[str, ...]
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+class ProcessError(Exception):
+    """A program failed or is missing; the message holds a command that can be pasted into a shell."""
+
+    def __init__(self, completed: Completed) -> None:
+        tail = (completed.stderr or completed.stdout).strip().splitlines()[-20:]
+        super().__init__(
+            f"{shlex.join(completed.argv)}\n  exited with {completed.returncode}"
+            + "".join(f"\n  {line}" for line in tail)
+        )
+        self.completed = completed
+
+
+def run(
+    argv: Sequence[str | Path],
+    *,
+    check: bool = True,
+    input_text: str | None = None,
+    env: Mapping[str, str] | None = None,
+    timeout: float = 60.0,
+) -> Completed:
+    """Run a program to its end and return its output as text.
+
+    Args:
+        argv: program and arguments; never passed to a shell.
+        check: raise ProcessError unless the exit status is 0.
+        input_text: what the program reads on standard input.
+        env: the whole environment; None inherits ours.
+        timeout: seconds after which the program is killed and counted as failed with status 124.
+
+    Raises:
+        ProcessError: the program is missing (127), took too long (124), or failed while `check` is set.
+    """
+    words = tuple(str(word) for word in argv)
+    try:
+        done = subprocess.run(
+            words, input=input_text, env=env, timeout=timeout, capture_output=True, text=True, check=False
+        )
+        completed = Completed(words, done.returncode, done.stdout, done.stderr)
+    except FileNotFoundError:
+        raise ProcessError(Completed(words, 127, "", f"{words[0]}: command not found")) from None
+    except subprocess.TimeoutExpired:
+        raise ProcessError(Completed(words, 124, "", f"no end after {timeout:g} s")) from None
+    if check and completed.returncode != 0:
+        raise ProcessError(completed)
+    return completed

@@ -1,0 +1,85 @@
+"""The rendered configuration of one `genesis-serve` process.
+
+`render` writes it as JSON, `genesis-serve` reads it and nothing else. It names every value, so that
+the server has no defaults of its own: what is on disk is what runs. Secrets are referred to by name.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Digest = str
+"""A lower-case SHA-256 in hex, 64 characters."""
+
+KvCacheType = Literal["f16", "q8_0"]
+Task = Literal["text", "vision", "embedding", "rerank"]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class FileRef(_Frozen):
+    """A model file that the store has already verified."""
+
+    path: str
+    sha256: Digest
+    size: int = Field(ge=1, description="bytes")
+
+
+class EngineConfig(_Frozen):
+    """How llama.cpp is set up. Counts are tokens unless said otherwise."""
+
+    context: int = Field(ge=64, description="longest single request, prompt and completion together")
+    parallel: int = Field(ge=1, le=256, description="sequences decoded in one batch")
+    threads: int = Field(ge=0, description="decode threads; 0 chooses from the CPU budget")
+    threads_batch: int = Field(ge=0, description="prefill threads; 0 chooses from the CPU budget")
+    batch: int = Field(ge=32, description="most tokens of one llama_decode call")
+    kv_cache: KvCacheType
+    flash_attention: bool
+    mlock: bool
+    speculation: Literal["off", "ngram"]
+    queue_requests: int = Field(ge=1, description="requests that may wait")
+    queue_tokens: int = Field(ge=1, description="prompt tokens that may wait")
+    step_target_ms: float = Field(gt=0, description="longest step while others stream: bounds their stall")
+    prefix_cache: bool = Field(description="keep finished sequences as cache until the room is needed")
+    prefix_cache_dir: str | None = Field(description="where the prefix cache outlives a restart, if anywhere")
+
+
+class BudgetConfig(_Frozen):
+    """What the process may use; `memory` in bytes, `cpus` in cores."""
+
+    memory: int = Field(ge=1)
+    cpus: float = Field(gt=0)
+
+
+class ListenConfig(_Frozen):
+    """Where to listen when no socket is inherited (LISTEN_FDS or --fd)."""
+
+    host: str
+    port: int = Field(ge=1, le=65535)
+
+
+class LimitsConfig(_Frozen):
+    """Bounds on what one request may ask for."""
+
+    request_timeout_s: float = Field(gt=0, description="deadline of one request, queueing included")
+    drain_timeout_s: float = Field(gt=0, description="how long SIGTERM waits for running requests")
+    max_body_bytes: int = Field(ge=1)
+
+
+class ServeConfig(_Frozen):
+    """Everything that `genesis-serve` knows."""
+
+    schema_version: Literal[1] = 1
+    model: str
+    description: str
+    task: Task
+    weights: FileRef
+    projector: FileRef | None
+    engine: EngineConfig
+    budget: BudgetConfig
+    listen: ListenConfig
+    limits: LimitsConfig

