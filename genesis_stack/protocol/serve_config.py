@@ -26,7 +26,7 @@ class FileRef(_Frozen):
 
     path: str
     sha256: Digest
-    size: int = Field(ge=1, description="bytes")
+    size: int | None = Field(default=None, ge=1, description="bytes; none where only the digest is declared")
 
 
 class EngineConfig(_Frozen):

@@ -1,0 +1,111 @@
+"""A stack for the embedded backend: circus's ini, and the config of each server.
+
+The arbiter opens the ports and hands them down, so that a server can crash, restart or be replaced while
+its clients wait in the backlog. See circus's "configuration" page for the options.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath
+from typing import Final
+
+from genesis_stack.errors import ExitCode, GenesisError
+from genesis_stack.layout import Layout
+from genesis_stack.render.files import RenderedFile, ResolvedModel, Runtime
+from genesis_stack.render.serve import config_file, config_path
+from genesis_stack.spec.model import Stack
+
+LOG_BYTES: Final = 10 * 1024 * 1024
+"""Size at which a log is rotated."""
+LOG_FILES: Final = 5
+"""Rotated logs that are kept for each stream."""
+DRAIN_MARGIN: Final = 10.0
+"""Seconds between the end of a server's drain and the SIGKILL that ends one which hangs."""
+BACKLOG: Final = 1024
+"""Connections that wait while a server restarts; the kernel caps it at net.core.somaxconn."""
+
+Section = tuple[str, Sequence[tuple[str, object]]]
+
+
+def circus_path(layout: Layout) -> PurePosixPath:
+    """Where the arbiter's ini stands."""
+    return PurePosixPath(layout.config) / "circus.ini"
+
+
+def log_path(name: str, stream: str, layout: Layout) -> PurePosixPath:
+    """Where `stdout` or `stderr` of model `name` goes; rotated ones end in .1 to .5."""
+    return PurePosixPath(layout.state) / "logs" / f"{name}.{stream}.log"
+
+
+def render(
+    stack: Stack, resolved: Mapping[str, ResolvedModel], layout: Layout, runtime: Runtime
+) -> tuple[RenderedFile, ...]:
+    """All files of the embedded backend, owned by whoever runs it."""
+    sections: list[Section] = [_arbiter(layout)]
+    for name, model in stack.models.items():
+        listen = model.listen or stack.defaults.listen
+        sections.append(_socket(name, listen, model.port))
+        sections.append(_watcher(name, model.limits.drain_timeout, layout, runtime))
+    ini = RenderedFile(circus_path(layout), _ini(sections), 0o644, owner="")
+    configs = (config_file(stack, name, resolved[name], layout, owner="") for name in stack.models)
+    return (ini, *configs)
+
+
+def _arbiter(layout: Layout) -> Section:
+    return "circus", [
+        ("endpoint", f"ipc://{layout.run}/circus.sock"),
+        ("pubsub_endpoint", f"ipc://{layout.run}/circus-events.sock"),
+        ("pidfile", layout.run / "circus.pid"),
+        ("check_delay", 1),  # seconds until a dead server is noticed
+        ("umask", "077"),
+    ]
+
+
+def _socket(name: str, host: str, port: int) -> Section:
+    family = [("family", "AF_INET6")] if ":" in host else []
+    return f"socket:{name}", [("host", host), ("port", port), *family, ("backlog", BACKLOG)]
+
+
+def _watcher(name: str, drain_timeout: float, layout: Layout, runtime: Runtime) -> Section:
+    program, config = (shlex.quote(str(path)) for path in (runtime.genesis_serve, config_path(name, layout)))
+    streams = [
+        (f"{stream}_stream.{option}", value)
+        for stream in ("stdout", "stderr")
+        for option, value in (
+            ("class", "FileStream"),
+            ("filename", log_path(name, stream, layout)),
+            ("max_bytes", LOG_BYTES),
+            ("backup_count", LOG_FILES),
+        )
+    ]
+    return f"watcher:{name}", [
+        ("cmd", f"{program} --config {config} --fd $(circus.sockets.{name})"),
+        ("use_sockets", True),
+        ("copy_env", True),
+        ("singleton", True),
+        ("max_retry", -1),  # clients wait in the backlog: giving up would leave them there for good
+        ("stop_signal", "SIGTERM"),
+        ("graceful_timeout", drain_timeout + DRAIN_MARGIN),
+        *streams,
+    ]
+
+
+def _ini(sections: Sequence[Section]) -> str:
+    return "\n".join(
+        f"[{title}]\n" + "".join(f"{option} = {_value(value)}\n" for option, value in options)
+        for title, options in sections
+    )
+
+
+def _value(value: object) -> str:
+    """An ini value; circus has no way to escape a line end, a comment or one of its own variables."""
+    text = str(value)
+    if "\n" in text or " ;" in text:
+        raise GenesisError(
+            f"{text!r} cannot be written in circus.ini",
+            hint="choose a directory whose name has no line end and no ' ;'",
+            exit_code=ExitCode.INVALID_CONFIG,
+        )
+    return text

@@ -1,0 +1,92 @@
+"""What rendering takes beside the stack, and what it gives."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Final, Self
+
+import genesis_stack
+from genesis_stack.layout import Layout
+from genesis_stack.protocol.serve_config import FileRef
+from genesis_stack.spec.model import Stack, Weights
+
+
+@dataclass(frozen=True, slots=True)
+class RenderedFile:
+    """One file as it must stand on the target host.
+
+    `path` is absolute there, `mode` holds the permission bits, `owner` is the name of a user of that host,
+    or empty for whoever runs the tool.
+    """
+
+    path: PurePosixPath
+    content: str
+    mode: int
+    owner: str
+
+    def __post_init__(self) -> None:
+        if not self.path.is_absolute():
+            raise ValueError(f"{self.path}: a rendered file needs an absolute path")
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedModel:
+    """The model files that one model is rendered with; verified ones when the model store gave them."""
+
+    weights: FileRef
+    projector: FileRef | None = None
+
+    @property
+    def files(self) -> tuple[FileRef, ...]:
+        """Every file that the server opens."""
+        return (self.weights,) if self.projector is None else (self.weights, self.projector)
+
+
+def as_declared(stack: Stack, layout: Layout) -> Mapping[str, ResolvedModel]:
+    """Every model as the stack declares it, at its place in the store, whether or not it is there."""
+
+    def ref(weights: Weights) -> FileRef:
+        path = layout.models / "sha256" / weights.sha256
+        return FileRef(path=str(path), sha256=weights.sha256, size=weights.size)
+
+    return {
+        name: ResolvedModel(ref(model.weights), ref(model.projector) if model.projector else None)
+        for name, model in stack.models.items()
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """The Python environment that the servers run in.
+
+    `prefix` is the virtual environment with `bin/genesis-serve`. `readable` are the further directories
+    that it needs: those of the interpreter it hangs from and, in a development install, the source tree.
+    """
+
+    prefix: PurePosixPath
+    readable: tuple[PurePosixPath, ...] = ()
+
+    @classmethod
+    def this(cls) -> Self:
+        """The environment that this very process runs in."""
+        prefix = PurePosixPath(sys.prefix)
+        source = PurePosixPath(Path(genesis_stack.__file__).resolve().parents[1])
+        wanted = dict.fromkeys((PurePosixPath(sys.base_prefix), source))
+        return cls(prefix, tuple(path for path in wanted if not path.is_relative_to(prefix)))
+
+    @property
+    def genesis_serve(self) -> PurePosixPath:
+        """The program of every server."""
+        return self.prefix / "bin/genesis-serve"
+
+    @property
+    def directories(self) -> tuple[PurePosixPath, ...]:
+        """Everything that a confined server must be able to read, outside of the system's own."""
+        return (self.prefix, *self.readable)
+
+
+INSTALLED: Final = Runtime(PurePosixPath("/opt/genesis-stack/venv"))
+"""Where the installation guide puts the environment, on the system's own Python."""

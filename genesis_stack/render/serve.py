@@ -1,0 +1,76 @@
+"""The config of one `genesis-serve` process, with every `auto` resolved and every value written out."""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+
+from genesis_stack.layout import Layout
+from genesis_stack.protocol.serve_config import (
+    BudgetConfig,
+    EngineConfig,
+    LimitsConfig,
+    ListenConfig,
+    ServeConfig,
+)
+from genesis_stack.render.files import RenderedFile, ResolvedModel
+from genesis_stack.spec.model import Model, Stack
+
+
+def config_path(name: str, layout: Layout) -> PurePosixPath:
+    """Where the config of model `name` stands on the target host."""
+    return PurePosixPath(layout.config) / "models" / f"{name}.json"
+
+
+def prefix_cache_path(name: str, layout: Layout) -> PurePosixPath:
+    """Where the prefix cache of model `name` outlives a restart, when the stack gives it disk."""
+    return PurePosixPath(layout.state) / "prefix-cache" / name
+
+
+def serve_config(stack: Stack, name: str, resolved: ResolvedModel, layout: Layout) -> ServeConfig:
+    """The config of model `name`, served from the files of `resolved`."""
+    model = stack.models[name]
+    return ServeConfig(
+        model=name,
+        description=model.description,
+        task=model.task,
+        weights=resolved.weights,
+        projector=resolved.projector,
+        engine=_engine(model, prefix_cache_path(name, layout)),
+        budget=BudgetConfig(memory=model.budget.memory, cpus=model.budget.cpus),
+        listen=ListenConfig(host=model.listen or stack.defaults.listen, port=model.port),
+        limits=LimitsConfig(
+            request_timeout_s=model.limits.request_timeout,
+            drain_timeout_s=model.limits.drain_timeout,
+            max_body_bytes=model.limits.max_body,
+        ),
+    )
+
+
+def _engine(model: Model, prefix_cache: PurePosixPath) -> EngineConfig:
+    settings = model.engine
+    cores = max(1, int(model.budget.cpus))  # rounded down: a thread without a core of its own stalls the rest
+    return EngineConfig(
+        context=settings.context,
+        parallel=settings.parallel,
+        threads=cores if settings.threads == "auto" else settings.threads,
+        threads_batch=cores if settings.threads_batch == "auto" else settings.threads_batch,
+        batch=settings.batch,
+        kv_cache=settings.kv_cache,
+        flash_attention=settings.flash_attention,
+        mlock=settings.mlock,
+        speculation=settings.speculation,
+        queue_requests=settings.queue_requests,
+        queue_tokens=settings.queue_tokens,
+        step_target_ms=settings.step_target * 1000,
+        prefix_cache=settings.prefix_cache,
+        prefix_cache_dir=str(prefix_cache) if settings.prefix_cache_disk else None,
+    )
+
+
+def config_file(
+    stack: Stack, name: str, resolved: ResolvedModel, layout: Layout, *, owner: str
+) -> RenderedFile:
+    """The config as a file: JSON with one value a line, so that a plan's diff shows single changes."""
+    config = serve_config(stack, name, resolved, layout)
+    content = config.model_dump_json(indent=2) + "\n"
+    return RenderedFile(config_path(name, layout), content, 0o644, owner)
