@@ -1,11 +1,14 @@
-"""A stack for the embedded backend: circus's ini, and the config of each server.
+"""A stack for the embedded backend: circus's ini, one more for each model, and the config of each server.
 
 The arbiter opens the ports and hands them down, so that a server can crash, restart or be replaced while
-its clients wait in the backlog. See circus's "configuration" page for the options.
+its clients wait in the backlog. See circus's "configuration" page for the options. A server gets its own
+socket as standard input: under `use_sockets` it would inherit the neighbours' too, and a port would stay
+open behind a model that is long gone.
 """
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
@@ -34,6 +37,16 @@ def circus_path(layout: Layout) -> PurePosixPath:
     return PurePosixPath(layout.config) / "circus.ini"
 
 
+def watcher_path(name: str, layout: Layout) -> PurePosixPath:
+    """Where the socket and the process of model `name` are declared."""
+    return PurePosixPath(layout.config) / "circus.d" / f"{name}.ini"
+
+
+def events_path(layout: Layout) -> PurePosixPath:
+    """Where the memory guard writes what it did, one JSON object a line."""
+    return PurePosixPath(layout.state) / "logs" / "events.jsonl"
+
+
 def log_path(name: str, stream: str, layout: Layout) -> PurePosixPath:
     """Where `stdout` or `stderr` of model `name` goes; rotated ones end in .1 to .5."""
     return PurePosixPath(layout.state) / "logs" / f"{name}.{stream}.log"
@@ -43,24 +56,59 @@ def render(
     stack: Stack, resolved: Mapping[str, ResolvedModel], layout: Layout, runtime: Runtime
 ) -> tuple[RenderedFile, ...]:
     """All files of the embedded backend, owned by whoever runs it."""
-    sections: list[Section] = [_arbiter(layout)]
+    arbiter = _ini([_arbiter(layout), _memory_guard(layout)])
+    files = [RenderedFile(circus_path(layout), arbiter, 0o644, owner=""), _logging(layout)]
     for name, model in stack.models.items():
         listen = model.listen or stack.defaults.listen
-        sections.append(_socket(name, listen, model.port))
-        sections.append(_watcher(name, model.limits.drain_timeout, layout, runtime))
-    ini = RenderedFile(circus_path(layout), _ini(sections), 0o644, owner="")
-    configs = (config_file(stack, name, resolved[name], layout, owner="") for name in stack.models)
-    return (ini, *configs)
+        watcher = _watcher(name, model.limits.drain_timeout, layout, runtime)
+        ini = _ini([_socket(name, listen, model.port), watcher])
+        files.append(RenderedFile(watcher_path(name, layout), ini, 0o644, owner=""))
+        files.append(config_file(stack, name, resolved[name], layout, owner=""))
+    return tuple(files)
 
 
 def _arbiter(layout: Layout) -> Section:
     return "circus", [
         ("endpoint", f"ipc://{layout.run}/circus.sock"),
         ("pubsub_endpoint", f"ipc://{layout.run}/circus-events.sock"),
+        ("multicast_endpoint", ""),  # no discovery on the network
         ("pidfile", layout.run / "circus.pid"),
-        ("check_delay", 1),  # seconds until a dead server is noticed
+        ("check_delay", 0.5),  # seconds until a dead server is noticed
         ("umask", "077"),
+        ("loggerconfig", _logging_path(layout)),
+        ("include_dir", watcher_path("any", layout).parent),
     ]
+
+
+def _memory_guard(layout: Layout) -> Section:
+    return "plugin:memory-guard", [
+        ("use", "genesis_stack.backends.memory_guard.MemoryGuard"),
+        ("configs", config_path("any", layout).parent),
+        ("events", events_path(layout)),
+    ]
+
+
+def _logging_path(layout: Layout) -> PurePosixPath:
+    return PurePosixPath(layout.config) / "circus-logging.json"
+
+
+def _logging(layout: Layout) -> RenderedFile:
+    """The arbiter's own log, bounded; in the form of `logging.config.dictConfig`."""
+    handler = {
+        "class": "logging.handlers.RotatingFileHandler",
+        "filename": str(PurePosixPath(layout.state) / "logs" / "circus.log"),
+        "maxBytes": LOG_BYTES,
+        "backupCount": LOG_FILES,
+        "formatter": "line",
+    }
+    config = {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(message)s"}},
+        "handlers": {"file": handler},
+        "root": {"level": "INFO", "handlers": ["file"]},
+    }
+    return RenderedFile(_logging_path(layout), json.dumps(config, indent=2) + "\n", 0o644, owner="")
 
 
 def _socket(name: str, host: str, port: int) -> Section:
@@ -81,10 +129,10 @@ def _watcher(name: str, drain_timeout: float, layout: Layout, runtime: Runtime) 
         )
     ]
     return f"watcher:{name}", [
-        ("cmd", f"{program} --config {config} --fd $(circus.sockets.{name})"),
-        ("use_sockets", True),
+        ("cmd", f"{program} --config {config} --fd 0"),
+        ("stdin_socket", name),
+        ("autostart", False),  # the reconciler starts servers in waves
         ("copy_env", True),
-        ("singleton", True),
         ("max_retry", -1),  # clients wait in the backlog: giving up would leave them there for good
         ("stop_signal", "SIGTERM"),
         ("graceful_timeout", drain_timeout + DRAIN_MARGIN),
