@@ -1,145 +1,151 @@
 """The Stack: the validated content of one stack.yaml.
 
-Every class is frozen and refuses unknown keys. Names, ranges and relations between fields are checked
-here; what needs the host (free memory, free ports) or the model files (KV cache size) is not.
+Every class is frozen and refuses unknown keys. Names and ranges are checked here, relations between
+fields in `checks`; what needs the host (free memory, free ports) or the model files (KV cache size) in
+neither.
 """
 
 from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic_core import PydanticCustomError
 
-from genesis_stack.spec.units import ByteSize, Duration, Fraction, Rate
+from genesis_stack.spec.alerts import Alert
+from genesis_stack.spec.clients import Client, ClientKey
+from genesis_stack.spec.cost import Cost
+from genesis_stack.spec.fields import Address, AlertName, Digest, Frozen, Line, Many, Name, Port
+from genesis_stack.spec.files import Adapter, Weights
+from genesis_stack.spec.gitops import GitOps
+from genesis_stack.spec.hosts import Host
+from genesis_stack.spec.http import Gateway, Http
+from genesis_stack.spec.loadtest import LoadProfile
+from genesis_stack.spec.monitoring import Monitoring
+from genesis_stack.spec.runtime import Budget, EngineSettings, Limits, Rollout, Slo
+from genesis_stack.spec.security import Security
+from genesis_stack.spec.units import DURATION_PATTERN, ByteSize, parse_duration
 
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]{0,46}[a-z0-9])?$")]
-"""A name that is safe in a unit file, a path, a URL and a metric label."""
-Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-Port = Annotated[int, Field(ge=1, le=65535)]
-
-
-class Frozen(BaseModel):
-    """Base of every part of a Stack: immutable, no unknown keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Weights(Frozen):
-    """One model file: where it comes from and what it must hash to."""
-
-    source: str
-    sha256: Digest
-    revision: str | None = None
-    size: ByteSize | None = None
-
-
-class EngineSettings(Frozen):
-    """How llama.cpp is set up; `auto` values are chosen from the budget."""
-
-    context: int = Field(default=4096, ge=64, le=1_048_576)
-    parallel: int = Field(default=4, ge=1, le=64)
-    threads: int | Literal["auto"] = "auto"
-    threads_batch: int | Literal["auto"] = "auto"
-    batch: int = Field(default=512, ge=32, le=8192)
-    kv_cache: Literal["f16", "q8_0"] = "f16"
-    flash_attention: bool = True
-    mlock: bool = False
-    speculation: Literal["off", "ngram"] = "off"
-    queue_requests: int = Field(default=64, ge=1)
-    queue_tokens: int = Field(default=65536, ge=1)
-    step_target: Duration = Field(default=0.12)
-    prefix_cache: bool = True
-    prefix_cache_disk: ByteSize = Field(default=0)
-
-
-class Budget(Frozen):
-    """What one model may use of its host: the kernel enforces it under systemd."""
-
-    memory: ByteSize
-    cpus: float = Field(gt=0)
-    tasks: int = Field(default=64, ge=8)
+__all__ = [
+    "Adapter",
+    "Alert",
+    "Budget",
+    "Client",
+    "ClientKey",
+    "Defaults",
+    "Digest",
+    "EngineSettings",
+    "Frozen",
+    "GitOps",
+    "Host",
+    "Limits",
+    "LoadProfile",
+    "Model",
+    "Monitoring",
+    "Name",
+    "Port",
+    "Rollout",
+    "Security",
+    "Slo",
+    "Stack",
+    "Weights",
+]
 
 
-class Slo(Frozen):
-    """What the operator promises; load tests and alerts measure against it."""
-
-    ttft_p95: Duration | None = None
-    latency_p95: Duration | None = None
-    itl_p99: Duration | None = None
-    tokens_per_second: float | None = Field(default=None, gt=0)
-    error_rate: Fraction | None = None
-
-
-class Rollout(Frozen):
-    """How a change reaches a running model, and when it counts as good."""
-
-    strategy: Literal["queue", "blue_green"] = "queue"
-    min_healthy: Duration = Field(default=10.0)
-    deadline: Duration = Field(default=300.0)
+def _keep_loaded(value: object) -> object:
+    if value == "always":
+        return value
+    try:
+        return parse_duration(value)
+    except PydanticCustomError:
+        raise PydanticCustomError("keep_loaded", "must be always, or a duration such as 10m") from None
 
 
-class Limits(Frozen):
-    """Bounds on single requests of one model."""
-
-    request_timeout: Duration = Field(default=600.0)
-    drain_timeout: Duration = Field(default=30.0)
-    max_body: ByteSize = Field(default=1024 * 1024)
+KeepLoaded = Annotated[
+    float | Literal["always"],
+    BeforeValidator(_keep_loaded),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"const": "always"},
+                {"type": "string", "pattern": DURATION_PATTERN},
+                {"type": "number", "minimum": 0},
+            ]
+        }
+    ),
+]
 
 
 class Model(Frozen):
     """One served model: its files, port, budget, sandbox, limits and SLOs."""
 
-    description: str = ""
-    license: str | None = None
-    task: Literal["text", "vision", "embedding", "rerank"] = "text"
-    tags: tuple[Name, ...] = ()
-    port: Port
-    listen: str | None = None
-    weights: Weights
-    projector: Weights | None = None
-    engine: EngineSettings = EngineSettings()
-    budget: Budget
-    slo: Slo = Slo()
-    rollout: Rollout | None = None
-    limits: Limits = Limits()
-    security: Security | None = None
+    description: Line = Field(default="", description="What it is and what it is for, in one line.")
+    license: Line | None = Field(default=None, description="The licence of the weights.")
+    task: Literal["text", "vision", "embedding", "rerank"] = Field(
+        default="text", description="What it does; vision needs a projector."
+    )
+    tags: Many[Name] = Field(default=(), description="Words that clients can choose a model by.")
+    port: Port = Field(description="TCP port of its OpenAI-compatible API; each model has its own.")
+    listen: Address | None = Field(default=None, description="Address to listen on; absent: defaults.listen.")
+    weights: Weights = Field(description="The model file.")
+    projector: Weights | None = Field(
+        default=None, description="The image encoder (mmproj) of a vision model."
+    )
+    draft: Weights | None = Field(
+        default=None, description="A small model with the same vocabulary that guesses tokens ahead."
+    )
+    adapters: dict[Name, Adapter] = Field(
+        default_factory=dict, description="LoRA adapters by name, requested as model:adapter."
+    )
+    engine: EngineSettings = Field(default=EngineSettings(), description="How llama.cpp is set up.")
+    budget: Budget = Field(description="What it may use of its host.")
+    keep_loaded: KeepLoaded = Field(
+        default="always", description="Idle time after which it leaves memory until the next request."
+    )
+    group: Name | None = Field(
+        default=None,
+        description="Models of one group are never in memory together; each needs a keep_loaded time.",
+    )
+    slo: Slo = Field(default=Slo(), description="What the operator promises.")
+    rollout: Rollout | None = Field(default=None, description="How changes reach it; the rest from defaults.")
+    limits: Limits = Field(default=Limits(), description="Bounds on single requests.")
+    security: Security | None = Field(
+        default=None, description="Sandbox settings that differ from the stack's."
+    )
 
 
 class Defaults(Frozen):
     """What models share unless they say otherwise."""
 
-    user: Name = "genesis"
-    listen: str = "127.0.0.1"
-    rollout: Rollout = Rollout()
-    reserve: ByteSize = Field(default=1024**3)
-
-
-class Security(Frozen):
-    """A sandbox profile, and single directives on top of it (null lifts one)."""
-
-    profile: Literal["strict", "standard"] = "strict"
-    max_exposure: float | None = Field(default=None, ge=0, le=10)
-    directives: dict[str, str | list[str] | None] = Field(default_factory=dict)
-
-
-class Client(Frozen):
-    """A declared API consumer: its limits and the models it may use. Its keys are never in the file."""
-
-    models: tuple[Name, ...]
-    requests_per_minute: int = Field(default=60, ge=1)
-    tokens_per_minute: int = Field(default=40_000, ge=1)
-    concurrent: int = Field(default=8, ge=1)
-    require_signature: bool = False
-    guard: Literal["off", "flag", "block"] = "flag"
+    user: Name = Field(default="genesis", description="System user of the servers.")
+    listen: Address = Field(default="127.0.0.1", description="Address to listen on.")
+    rollout: Rollout = Field(default=Rollout(), description="How changes reach running models.")
+    reserve: ByteSize = Field(
+        default=1024**3, description="Memory of the host that stays free for everything else."
+    )
 
 
 class Stack(Frozen):
     """The validated content of one stack.yaml."""
 
-    api_version: Literal["genesis.stack/v1"]
-    name: Name
-    defaults: Defaults = Defaults()
-    models: dict[Name, Model]
-    security: Security = Security()
-    clients: dict[Name, Client] = Field(default_factory=dict)
-    # monitoring, alerts, load, hosts, gitops: see their modules
+    api_version: Literal["genesis.stack/v1"] = Field(description="Version of this format.")
+    name: Name = Field(description="Name of the stack.")
+    defaults: Defaults = Field(default=Defaults(), description="What models share.")
+    models: dict[Name, Model] = Field(min_length=1, description="The served models by name.")
+    security: Security = Field(default=Security(), description="The sandbox of every model.")
+    clients: dict[Name, Client] = Field(
+        default_factory=dict, description="Who may call; without any, only this machine can."
+    )
+    http: Http = Field(default=Http(), description="The HTTP surface of the servers.")
+    gateway: Gateway | None = Field(default=None, description="One address in front of all models.")
+    monitoring: Monitoring = Field(default=Monitoring(), description="What watches the models.")
+    alerts: dict[AlertName, Alert] = Field(
+        default_factory=dict, description="Entries tune, silence or add to the built-in alerts."
+    )
+    load: dict[Name, LoadProfile] = Field(default_factory=dict, description="Load tests by name.")
+    hosts: dict[Name, Host] = Field(
+        default_factory=dict,
+        description="Machines that share this file; absent: this machine runs everything.",
+    )
+    gitops: GitOps | None = Field(default=None, description="What the agent of a host follows.")
+    cost: Cost | None = Field(default=None, description="Prices that savings are reckoned with.")

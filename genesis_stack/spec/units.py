@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
-from typing import Annotated, Final, NoReturn
+from typing import Annotated, Final
 
 from pydantic import BeforeValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
@@ -19,7 +19,9 @@ _BYTES: Final = {
     "KB": 1000,
     **{f"{prefix}iB": 1024**power for power, prefix in enumerate("KMGT", start=1)},
 }
-_SECONDS: Final = {"ms": Decimal("0.001"), "s": 1, "m": 60, "h": 3600, "d": 86_400}
+_SECONDS: Final = {"ms": Decimal("0.001")} | {
+    unit: Decimal(seconds) for unit, seconds in (("s", 1), ("m", 60), ("h", 3600), ("d", 86_400))
+}
 _PERIODS: Final = {"s": 1, "min": 60, "h": 3600, "d": 86_400}
 
 _NUMBER: Final = r"[0-9]{1,15}(\.[0-9]{1,6})?"
@@ -45,7 +47,7 @@ def parse_size(value: object) -> int:
             size = int(Decimal(number) * _BYTES[unit])
             if size <= _MOST_BYTES:
                 return size
-    _refuse("a size such as 8GiB (2^30 bytes) or 4.9GB (10^9 bytes)", _size_hint(value))
+    raise _refusal("a size such as 8GiB (2^30 bytes) or 4.9GB (10^9 bytes)", _size_hint(value))
 
 
 def parse_duration(value: object) -> float:
@@ -60,7 +62,7 @@ def parse_duration(value: object) -> float:
             seconds = sum(Decimal(number) * _SECONDS[unit] for number, unit in parts)
             if seconds <= _MOST_SECONDS:
                 return float(seconds)
-    _refuse("a duration such as 250ms, 10s, 5m or 1h30m, at most 3650d", None)
+    raise _refusal("a duration such as 250ms, 10s, 5m or 1h30m, at most 3650d")
 
 
 def parse_fraction(value: object) -> float:
@@ -75,8 +77,10 @@ def parse_fraction(value: object) -> float:
             if fraction <= 1:
                 return float(fraction)
         case int() | float() if value > 1:
-            _refuse("a share such as 1% or 0.01, at most 100%", f"{value:g}% is written with its percent sign")
-    _refuse("a share such as 1% or 0.01, at most 100%", None)
+            raise _refusal(
+                "a share such as 1% or 0.01, at most 100%", f"{value:g}% is written with its percent sign"
+            )
+    raise _refusal("a share such as 1% or 0.01, at most 100%")
 
 
 def parse_rate(value: object) -> float:
@@ -91,7 +95,7 @@ def parse_rate(value: object) -> float:
             rate = Decimal(number) / _PERIODS[period]
             if rate <= _MOST_PER_SECOND:
                 return float(rate)
-    _refuse("a rate such as 60/min, 10/s or 1000/h", None)
+    raise _refusal("a rate such as 60/min, 10/s or 1000/h")
 
 
 def _split(text: str) -> tuple[str, str]:
@@ -108,9 +112,9 @@ def _size_hint(value: object) -> str | None:
     return f"write {number}{prefix}iB for powers of 1024, {number}{prefix}B for powers of 1000"
 
 
-def _refuse(wanted: str, hint: str | None) -> NoReturn:
+def _refusal(wanted: str, hint: str | None = None) -> PydanticCustomError:
     context = {"wanted": wanted} | ({"hint": hint} if hint else {})
-    raise PydanticCustomError("quantity", "must be {wanted}", context)
+    return PydanticCustomError("quantity", "must be {wanted}", context)
 
 
 ByteSize = Annotated[
