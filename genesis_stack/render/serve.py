@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import ceil
 from pathlib import PurePosixPath
 
 from genesis_stack.layout import Layout
@@ -26,8 +27,19 @@ def prefix_cache_path(name: str, layout: Layout) -> PurePosixPath:
     return PurePosixPath(layout.state) / "prefix-cache" / name
 
 
-def serve_config(stack: Stack, name: str, resolved: ResolvedModel, layout: Layout) -> ServeConfig:
-    """The config of model `name`, served from the files of `resolved`."""
+def serve_config(
+    stack: Stack,
+    name: str,
+    resolved: ResolvedModel,
+    layout: Layout,
+    *,
+    prefix_cache: PurePosixPath | None = None,
+) -> ServeConfig:
+    """The config of model `name`, served from the files of `resolved`.
+
+    `prefix_cache` is where its prefix cache outlives a restart if the stack gives it disk; by default a
+    directory below the state.
+    """
     model = stack.models[name]
     return ServeConfig(
         model=name,
@@ -35,7 +47,7 @@ def serve_config(stack: Stack, name: str, resolved: ResolvedModel, layout: Layou
         task=model.task,
         weights=resolved.weights,
         projector=resolved.projector,
-        engine=_engine(model, prefix_cache_path(name, layout)),
+        engine=_engine(model, prefix_cache or prefix_cache_path(name, layout)),
         budget=BudgetConfig(memory=model.budget.memory, cpus=model.budget.cpus),
         listen=ListenConfig(host=model.listen or stack.defaults.listen, port=model.port),
         limits=LimitsConfig(
@@ -48,12 +60,12 @@ def serve_config(stack: Stack, name: str, resolved: ResolvedModel, layout: Layou
 
 def _engine(model: Model, prefix_cache: PurePosixPath) -> EngineConfig:
     settings = model.engine
-    cores = max(1, int(model.budget.cpus))  # rounded down: a thread without a core of its own stalls the rest
+    cores = max(1, int(model.budget.cpus))  # a thread without a core of its own stalls the others
     return EngineConfig(
         context=settings.context,
         parallel=settings.parallel,
         threads=cores if settings.threads == "auto" else settings.threads,
-        threads_batch=cores if settings.threads_batch == "auto" else settings.threads_batch,
+        threads_batch=ceil(model.budget.cpus) if settings.threads_batch == "auto" else settings.threads_batch,
         batch=settings.batch,
         kv_cache=settings.kv_cache,
         flash_attention=settings.flash_attention,
@@ -68,9 +80,15 @@ def _engine(model: Model, prefix_cache: PurePosixPath) -> EngineConfig:
 
 
 def config_file(
-    stack: Stack, name: str, resolved: ResolvedModel, layout: Layout, *, owner: str
+    stack: Stack,
+    name: str,
+    resolved: ResolvedModel,
+    layout: Layout,
+    *,
+    owner: str,
+    prefix_cache: PurePosixPath | None = None,
 ) -> RenderedFile:
     """The config as a file: JSON with one value a line, so that a plan's diff shows single changes."""
-    config = serve_config(stack, name, resolved, layout)
+    config = serve_config(stack, name, resolved, layout, prefix_cache=prefix_cache)
     content = config.model_dump_json(indent=2) + "\n"
     return RenderedFile(config_path(name, layout), content, 0o644, owner)

@@ -1,0 +1,264 @@
+"""A stack for systemd: a socket and a service a model, the slice and the target around them.
+
+The socket unit owns the port and outlives the server, so that clients wait instead of being refused while
+it restarts. Directives newer than systemd 252 (Debian 12) are not used. See systemd.service(5),
+systemd.socket(5) and systemd.resource-control(5).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from ipaddress import ip_address
+from pathlib import PurePosixPath
+from typing import Final
+
+from genesis_stack.layout import Layout
+from genesis_stack.render import sandbox
+from genesis_stack.render.files import RenderedFile, ResolvedModel, Runtime
+from genesis_stack.render.serve import config_file, config_path
+from genesis_stack.render.unitfile import Directive, Section, exec_word, literal, path_word, seconds, unit
+from genesis_stack.spec.model import Model, Stack
+
+UNITS: Final = PurePosixPath("/etc/systemd/system")
+SYSUSERS: Final = PurePosixPath("/etc/sysusers.d/genesis-stack.conf")
+TMPFILES: Final = PurePosixPath("/etc/tmpfiles.d/genesis-stack.conf")
+SLICE: Final = "genesis.slice"
+TARGET: Final = "genesis.target"
+ABOUT: Final = "Rendered by genesis-stack: edit stack.yaml instead."
+"""The first line of every rendered file that can hold a comment."""
+
+RESTART_DELAY: Final = 2.0
+"""Seconds between a server's end and its next start."""
+DRAIN_MARGIN: Final = 10.0
+"""Seconds between the end of a server's drain and the SIGKILL that ends one which hangs."""
+WATCHDOG: Final = 120.0
+"""Seconds without a sign of life from the engine's loop after which a server is restarted."""
+BACKLOG: Final = 4096
+"""Connections that wait while a server restarts; the kernel caps it at net.core.somaxconn."""
+
+
+def service_name(name: str) -> str:
+    """The service unit of model `name`."""
+    return f"{name}-server.service"
+
+
+def socket_name(name: str) -> str:
+    """The socket unit of model `name`."""
+    return f"{name}-server.socket"
+
+
+def root_directory(name: str, layout: Layout) -> PurePosixPath:
+    """The empty directory that a strictly confined server has for a root."""
+    return PurePosixPath(layout.run) / "root" / name
+
+
+def render(
+    stack: Stack, resolved: Mapping[str, ResolvedModel], layout: Layout, runtime: Runtime
+) -> tuple[RenderedFile, ...]:
+    """Every file that systemd needs to serve the stack, owned by root.
+
+    Raises:
+        GenesisError: the stack would lift a protection that always holds, or a path cannot be written.
+    """
+    shared = (
+        _file(UNITS / SLICE, _slice(stack)),
+        _file(UNITS / TARGET, _target(stack)),
+        _file(SYSUSERS, _sysusers(stack, layout)),
+        _file(TMPFILES, _tmpfiles(stack, layout)),
+    )
+    own = (
+        file
+        for name in stack.models
+        for file in _Server(stack, name, resolved[name], layout, runtime).files()
+    )
+    return (*shared, *own)
+
+
+def _file(path: PurePosixPath, content: str) -> RenderedFile:
+    return RenderedFile(path, content, 0o644, owner="root")
+
+
+@dataclass(frozen=True, slots=True)
+class _Server:
+    """One model's units."""
+
+    stack: Stack
+    name: str
+    resolved: ResolvedModel
+    layout: Layout
+    runtime: Runtime
+
+    @property
+    def model(self) -> Model:
+        return self.stack.models[self.name]
+
+    @property
+    def cache(self) -> PurePosixPath | None:
+        """Its CacheDirectory=, if the stack gives the prefix cache any disk."""
+        disk = self.model.engine.prefix_cache_disk
+        return PurePosixPath("/var/cache/genesis-stack") / self.name if disk else None
+
+    def files(self) -> tuple[RenderedFile, ...]:
+        config = config_file(
+            self.stack, self.name, self.resolved, self.layout, owner="root", prefix_cache=self.cache
+        )
+        return (
+            _file(UNITS / service_name(self.name), self.service()),
+            _file(UNITS / socket_name(self.name), self.socket()),
+            config,
+        )
+
+    def service(self) -> str:
+        lines = (*self._process(), *self._life(), *self._budget(), *self._sandbox())
+        return unit(
+            ABOUT,
+            (
+                Section("Unit", self._unit()),
+                Section("Service", lines),
+                Section("Install", (Directive("WantedBy", TARGET),)),
+            ),
+        )
+
+    def socket(self) -> str:
+        host = self.model.listen or self.stack.defaults.listen
+        local = (
+            Directive("IPAddressDeny", "any", "loopback only, whatever is routed here"),
+            Directive("IPAddressAllow", "localhost"),
+        )
+        listening = (
+            Directive(
+                "ListenStream",
+                f"[{host}]:{self.model.port}" if ":" in host else f"{host}:{self.model.port}",
+            ),
+            Directive("Backlog", str(BACKLOG), "clients wait here while the server starts"),
+            Directive("NoDelay", "yes", "tokens leave one by one"),
+            *(local if ip_address(host).is_loopback else ()),
+        )
+        about = literal(f"Port {self.model.port} of {self.name}")
+        return unit(
+            ABOUT,
+            (
+                Section("Unit", (Directive("Description", about), Directive("PartOf", TARGET))),
+                Section("Socket", listening),
+                Section("Install", (Directive("WantedBy", TARGET),)),
+            ),
+        )
+
+    def _unit(self) -> tuple[Directive, ...]:
+        title = literal(self.model.description or "language model server")
+        socket = socket_name(self.name)
+        return (
+            Directive("Description", f"{self.name}: {title}"),
+            Directive("PartOf", TARGET),
+            Directive("Requires", socket, "the port is the socket's: it is open before, during and after"),
+            Directive("After", socket),
+            Directive(
+                "StartLimitIntervalSec", "0", "a server that gives up takes its socket down: clients refused"
+            ),
+        )
+
+    def _process(self) -> tuple[Directive, ...]:
+        command = (self.runtime.genesis_serve, "--config", config_path(self.name, self.layout))
+        cache = (
+            Directive("CacheDirectory", f"genesis-stack/{self.name}"),
+            Directive("CacheDirectoryMode", "0700"),
+        )
+        return (
+            Directive("Type", "notify", "started means: the model is loaded and answers"),
+            Directive("NotifyAccess", "main"),
+            Directive("ExecStart", " ".join(exec_word(word) for word in command)),
+            Directive("Slice", SLICE),
+            *(cache if self.cache else ()),
+        )
+
+    def _life(self) -> tuple[Directive, ...]:
+        rollout = self.model.rollout or self.stack.defaults.rollout
+        drain = self.model.limits.drain_timeout
+        return (
+            Directive("Restart", "always"),
+            Directive("RestartSec", seconds(RESTART_DELAY)),
+            Directive("TimeoutStartSec", seconds(rollout.deadline)),
+            Directive("TimeoutStopSec", seconds(drain + DRAIN_MARGIN), "running requests are finished first"),
+            Directive("KillMode", "mixed"),
+            Directive("WatchdogSec", seconds(WATCHDOG), "a hanging engine is restarted"),
+        )
+
+    def _budget(self) -> tuple[Directive, ...]:
+        budget = self.model.budget
+        mlock = Directive("LimitMEMLOCK", str(budget.memory), "engine.mlock keeps the weights in memory")
+        return (
+            Directive(
+                "MemoryMax", str(budget.memory), "no MemoryHigh: mapped weights count, it would thrash"
+            ),
+            Directive("MemorySwapMax", "0"),
+            Directive("OOMPolicy", "stop"),
+            Directive("CPUQuota", _percent(budget.cpus)),
+            Directive("TasksMax", str(budget.tasks)),
+            Directive("LimitNOFILE", "65536", "a connection each"),
+            Directive("LimitCORE", "0", "a core dump would hold prompts"),
+            *((mlock,) if self.model.engine.mlock else ()),
+        )
+
+    def _sandbox(self) -> tuple[Directive, ...]:
+        files = (PurePosixPath(file.path) for file in self.resolved.files)
+        reach = sandbox.Reach(
+            root=root_directory(self.name, self.layout),
+            readable=(config_path(self.name, self.layout), *files, *self.runtime.directories),
+            hidden=(PurePosixPath(self.layout.config), PurePosixPath(self.layout.state)),
+            cache=self.cache,
+        )
+        lines = sandbox.directives(sandbox.policy(self.stack, self.name), reach, where=f"models.{self.name}")
+        dynamic = any(line.name == "DynamicUser" and line.value == "yes" for line in lines)
+        return lines if dynamic else (*lines, Directive("User", self.stack.defaults.user))
+
+
+def _percent(cpus: float) -> str:
+    return f"{max(1, round(cpus * 100))}%"
+
+
+def _slice(stack: Stack) -> str:
+    """Totals of all models, and room for the second server of the largest blue-green change."""
+    budgets = [model.budget for model in stack.models.values()]
+    beside = [
+        model.budget
+        for model in stack.models.values()
+        if (model.rollout or stack.defaults.rollout).strategy == "blue_green"
+    ]
+    memory = sum(budget.memory for budget in budgets) + max((budget.memory for budget in beside), default=0)
+    cpus = sum(budget.cpus for budget in budgets) + max((budget.cpus for budget in beside), default=0.0)
+    tasks = sum(budget.tasks for budget in budgets) + max((budget.tasks for budget in beside), default=0)
+    totals = (
+        Directive("MemoryMax", str(memory), "the sum of the models' budgets"),
+        Directive("MemorySwapMax", "0"),
+        Directive("CPUQuota", _percent(cpus)),
+        Directive("TasksMax", str(tasks)),
+    )
+    about = Directive("Description", literal(f"Models of {stack.name}"))
+    return unit(ABOUT, (Section("Unit", (about,)), Section("Slice", totals)))
+
+
+def _target(stack: Stack) -> str:
+    about = Directive("Description", literal(f"All models of {stack.name}"))
+    return unit(
+        ABOUT, (Section("Unit", (about,)), Section("Install", (Directive("WantedBy", "multi-user.target"),)))
+    )
+
+
+def _sysusers(stack: Stack, layout: Layout) -> str:
+    """The group that may look at the state, and the user of a server whose DynamicUser= is lifted."""
+    return f'# {ABOUT}\nu {stack.defaults.user} - "genesis-stack" {path_word(PurePosixPath(layout.state))}\n'
+
+
+def _tmpfiles(stack: Stack, layout: Layout) -> str:
+    """The directories that must exist before a unit starts; see tmpfiles.d(5)."""
+    user = stack.defaults.user
+    rows = [
+        (layout.config, "0755", "root"),
+        (layout.state, "0750", user),
+        (layout.run, "0755", "root"),
+        (layout.run / "root", "0755", "root"),
+        *((root_directory(name, layout), "0755", "root") for name in stack.models),
+    ]
+    lines = (f"d {path_word(PurePosixPath(path))} {mode} root {group} -\n" for path, mode, group in rows)
+    return f"# {ABOUT}\n" + "".join(lines)
