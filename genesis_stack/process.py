@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,3 +64,43 @@ def run(
     if check and completed.returncode != 0:
         raise ProcessError(completed)
     return completed
+
+
+def stream(argv: Sequence[str | Path]) -> Iterator[str]:
+    """Run a program and yield its lines of output as they come; it ends when the iterator is closed.
+
+    Raises:
+        ProcessError: the program is missing.
+    """
+    words = tuple(str(word) for word in argv)
+    try:
+        running = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, errors="replace")
+    except FileNotFoundError:
+        raise ProcessError(Completed(words, 127, "", f"{words[0]}: command not found")) from None
+    with running:
+        assert running.stdout is not None  # noqa: S101 -- PIPE was asked for
+        try:
+            for line in running.stdout:
+                yield line.rstrip("\n")
+        finally:
+            running.terminate()
+
+
+def detach(argv: Sequence[str | Path], *, log: Path) -> subprocess.Popen[bytes]:
+    """Start a program that outlives us: own session, no terminal, output appended to `log`.
+
+    Raises:
+        ProcessError: the program is missing.
+    """
+    words = tuple(str(word) for word in argv)
+    with log.open("ab") as output:
+        try:
+            return subprocess.Popen(
+                words,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        except FileNotFoundError:
+            raise ProcessError(Completed(words, 127, "", f"{words[0]}: command not found")) from None

@@ -1,1 +1,25 @@
-"""placeholder"""
+"""How a host is observed and changed: one module a process manager, all behind one protocol."""
+
+from genesis_stack.backends.interface import (
+    Backend,
+    Desired,
+    Foreign,
+    LintError,
+    Listener,
+    Observation,
+    ObservedService,
+    Phase,
+    Service,
+)
+
+__all__ = [
+    "Backend",
+    "Desired",
+    "Foreign",
+    "LintError",
+    "Listener",
+    "Observation",
+    "ObservedService",
+    "Phase",
+    "Service",
+]

@@ -1,0 +1,200 @@
+"""The embedded backend: circus's arbiter, run by the user itself, for machines without systemd.
+
+The arbiter holds the ports, so servers come and go without a refused connection. It reads one ini a model;
+a changed ini makes it stop that model's server, and the reconciler starts it again in its wave.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections.abc import Iterator, Mapping, Sequence
+from hashlib import sha256
+from pathlib import Path, PurePosixPath
+from typing import Any, Final
+
+from genesis_stack import durable
+from genesis_stack.backends import logfiles, ports, procfs
+from genesis_stack.backends.arbiter import Arbiter, ArbiterError
+from genesis_stack.backends.files import read_files
+from genesis_stack.backends.interface import (
+    Desired,
+    Foreign,
+    LintError,
+    Observation,
+    ObservedService,
+    Phase,
+    Service,
+)
+from genesis_stack.layout import Layout
+from genesis_stack.protocol.serve_config import ServeConfig
+from genesis_stack.render import RenderedFile, ResolvedModel, Runtime
+from genesis_stack.render.embedded import circus_path, log_path, render, watcher_path
+from genesis_stack.render.serve import config_path
+from genesis_stack.spec.model import Stack
+
+STOP_SECONDS: Final = 60.0
+"""Patience with a server's drain when nothing better is known."""
+PHASES: Final = {
+    "active": Phase.RUNNING,
+    "starting": Phase.STARTING,
+    "stopping": Phase.STOPPED,
+    "stopped": Phase.STOPPED,
+}
+
+
+class EmbeddedBackend:
+    """Servers as children of a circus arbiter that belongs to the current user."""
+
+    name = "embedded"
+    unenforced = (
+        "no sandbox: servers run with your user's rights and can reach the network",
+        "no hard memory limit: a server above its budget is restarted, after the fact",
+        "no CPU limit: threads follow the CPU budget, the kernel does not hold them to it",
+        "no start at boot: run `genesis-stack apply` after a reboot",
+    )
+
+    def __init__(self, layout: Layout, runtime: Runtime | None = None) -> None:
+        self.layout = layout
+        self.runtime = runtime or Runtime.this()
+        self.ini = Path(circus_path(layout))
+        self.arbiter = Arbiter(self.ini, layout.run, layout.state / "logs")
+
+    def render(self, stack: Stack, resolved: Mapping[str, ResolvedModel]) -> tuple[RenderedFile, ...]:
+        """The arbiter's inis and the servers' configs."""
+        return render(stack, resolved, self.layout, self.runtime)
+
+    def triggers(self, model: str) -> tuple[tuple[PurePosixPath, ...], tuple[PurePosixPath, ...]]:
+        """The model's config; and its ini, which says how its port and its process are set up."""
+        return (config_path(model, self.layout),), (watcher_path(model, self.layout),)
+
+    def live(self, path: PurePosixPath) -> Path:
+        """Rendered paths are already this user's."""
+        return Path(path)
+
+    def observe(self, desired: Desired, known: Sequence[PurePosixPath]) -> Observation:
+        """One round of questions to the arbiter, one look at /proc, and the files."""
+        pid = self.arbiter.pid
+        ours = [pid] if pid is not None else self.arbiter.orphans()
+        contents, modes = read_files([*desired.files, *known], self.live)
+        services = self.processes(desired.services)
+        strangers = ports.strangers({service.port for service in desired.services.values()}, ours)
+        return Observation(contents, modes, services, self._foreign({*desired.files, *known}), strangers)
+
+    def processes(self, services: Mapping[str, Service]) -> Mapping[str, ObservedService]:
+        """What the arbiter knows of the servers; nothing when it does not run."""
+        if self.arbiter.pid is None:
+            return {model: _observed(None, {}) for model in services}
+        phases: Mapping[str, str] = self.arbiter.ask("status")["statuses"]
+        infos: Mapping[str, Mapping[str, Mapping[str, Any]]] = self.arbiter.ask("stats")["infos"]
+        return {model: _observed(phases.get(model), infos.get(model, {})) for model in services}
+
+    def _foreign(self, known: set[PurePosixPath]) -> tuple[Foreign, ...]:
+        """Inis that the arbiter would read though we did not write them."""
+        folder = Path(watcher_path("any", self.layout)).parent
+        found = (path for path in sorted(folder.glob("*.ini")) if PurePosixPath(path) not in known)
+        return tuple(Foreign(path, path.stem, path.read_text(errors="replace")) for path in found)
+
+    def lint(self, staged: Path, desired: Desired) -> None:
+        """Every staged server config is one that the servers of this version read."""
+        for service in desired.services.values():
+            for path in service.restart_on:
+                if path.suffix == ".json":
+                    try:
+                        ServeConfig.model_validate_json((staged / path.relative_to("/")).read_bytes())
+                    except ValueError as error:
+                        raise LintError(f"{path}: {error}") from None
+
+    def reload(self, desired: Desired) -> None:
+        """Start the arbiter, or let it read its inis; a changed arbiter section needs a new arbiter."""
+        if not desired.services:
+            self.arbiter.end(STOP_SECONDS)
+            return
+        if self.arbiter.pid is not None and self._started_with() != self._ini_digest():
+            self.arbiter.end(self._patience(desired))
+        if self.arbiter.pid is None:
+            self.arbiter.start()
+            durable.write(self._started_file, self._ini_digest(), 0o600)
+        else:
+            durable.step("reload arbiter")
+            self.arbiter.ask("reloadconfig", waiting=True, timeout=self._patience(desired))
+
+    @property
+    def _started_file(self) -> Path:
+        return self.layout.run / "circus.started-with"
+
+    def _started_with(self) -> str:
+        with contextlib.suppress(OSError):
+            return self._started_file.read_text()
+        return ""
+
+    def _ini_digest(self) -> str:
+        return sha256(self.ini.read_bytes()).hexdigest()
+
+    def _patience(self, desired: Desired) -> float:
+        return STOP_SECONDS + max((service.drain for service in desired.services.values()), default=0.0)
+
+    def start(self, service: Service) -> None:
+        """Start the server's process; the arbiter keeps it alive from then on."""
+        durable.step(f"start {service.model}")
+        self.arbiter.ask("start", name=service.model, waiting=True)
+
+    def restart(self, service: Service) -> None:
+        """Drain, stop and start, while the arbiter keeps the port."""
+        durable.step(f"restart {service.model}")
+        patience = STOP_SECONDS + service.drain
+        if len(self.arbiter.ask("stats", name=service.model)["info"]) > 1:
+            self.arbiter.ask("decr", name=service.model, nb=1, waiting=True, timeout=patience)
+        self.arbiter.ask("restart", name=service.model, waiting=True, timeout=patience)
+
+    def release(self, model: str) -> None:
+        """Take the server out of the arbiter; the next `reload` closes its port."""
+        if self.arbiter.pid is None:
+            return
+        durable.step(f"remove {model}")
+        with contextlib.suppress(ArbiterError):  # not there: nothing to remove
+            self.arbiter.ask("rm", name=model, waiting=True, timeout=STOP_SECONDS)
+
+    stop = release
+
+    def start_beside(self, service: Service) -> None:
+        """A second process on the same socket; it reads the config that is now on disk."""
+        durable.step(f"start beside {service.model}")
+        self.arbiter.ask("incr", name=service.model, nb=1, waiting=True)
+
+    def finish_beside(self, service: Service, *, keep_new: bool) -> None:
+        """Back to one process. The arbiter ends the oldest; to keep that one, the newest is killed first."""
+        durable.step(f"finish beside {service.model}")
+        processes = self.arbiter.ask("stats", name=service.model)["info"]
+        if not keep_new and len(processes) > 1:
+            newest = max(processes, key=lambda pid: float(processes[pid]["started"]))
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(newest), signal.SIGKILL)
+        if len(processes) > 1:
+            patience = STOP_SECONDS + service.drain
+            self.arbiter.ask("decr", name=service.model, nb=1, waiting=True, timeout=patience)
+
+    def shutdown(self) -> None:
+        """End all servers and the arbiter."""
+        self.arbiter.end(STOP_SECONDS)
+
+    def log_tail(self, model: str, lines: int) -> list[str]:
+        """The last lines of standard output, then of standard error."""
+        return logfiles.tail(self._logs(model), lines)
+
+    def follow_log(self, model: str, lines: int) -> Iterator[str]:
+        """Both streams, as they grow."""
+        return logfiles.follow(self._logs(model), lines)
+
+    def _logs(self, model: str) -> list[Path]:
+        return [Path(log_path(model, stream, self.layout)) for stream in ("stdout", "stderr")]
+
+
+def _observed(phase: str | None, processes: Mapping[str, Mapping[str, Any]]) -> ObservedService:
+    if phase is None:
+        return ObservedService(Phase.ABSENT, listening=False)
+    if not processes:
+        return ObservedService(Phase.STOPPED if phase == "stopped" else Phase.STARTING)
+    pid, info = max(processes.items(), key=lambda item: float(item[1]["started"]))
+    return ObservedService(PHASES[phase], int(pid), float(info["started"]), memory=procfs.resident(int(pid)))

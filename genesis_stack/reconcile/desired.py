@@ -1,0 +1,39 @@
+"""What a stack asks of a host: rendered files, and servers with the digests their health must echo."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from genesis_stack.backends import Backend, Desired, Service
+from genesis_stack.layout import Layout
+from genesis_stack.reconcile.generations import digest
+from genesis_stack.render import ResolvedModel
+from genesis_stack.render.serve import config_path
+from genesis_stack.spec.model import Stack
+
+
+def desire(
+    stack: Stack, source: str, resolved: Mapping[str, ResolvedModel], backend: Backend, layout: Layout
+) -> Desired:
+    """Render a stack for a backend."""
+    files = {file.path: file for file in backend.render(stack, resolved)}
+    services = {}
+    for name, model in stack.models.items():
+        rollout = model.rollout or stack.defaults.rollout
+        restart_on, rebind_on = backend.triggers(name)
+        services[name] = Service(
+            model=name,
+            host=model.listen or stack.defaults.listen,
+            port=model.port,
+            weights=model.weights.sha256,
+            config=digest(files[config_path(name, layout)].content),
+            memory=model.budget.memory,
+            strategy=rollout.strategy,
+            min_healthy=rollout.min_healthy,
+            deadline=rollout.deadline,
+            drain=model.limits.drain_timeout,
+            restart_on=restart_on,
+            rebind_on=rebind_on,
+        )
+    digests = {file.sha256 for one in resolved.values() for file in one.files}
+    return Desired(stack.name, source, files, services, tuple(sorted(digests)))

@@ -1,0 +1,217 @@
+"""From what is to what shall be: pure, so that the same host and stack always give the same plan."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+
+from genesis_stack.backends import Desired, Observation, ObservedService, Phase, Service
+from genesis_stack.reconcile.steps import Action, Plan, Step, in_waves
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """Everything a plan is made from.
+
+    `previous` is the current generation, `inventory` the paths we ever installed and still may have to
+    remove. `missing` maps each model to what the store lacks or no longer trusts of its files. `unfinished`
+    are models whose restart an interrupted run may have left out, `settled` those whose running server is
+    the desired one though its files were changed meanwhile. `room` is the memory in bytes
+    that a second server beside a running one may use. `load_seconds` is how long a model's last start took.
+    """
+
+    desired: Desired
+    previous: Desired
+    base: int | None
+    seen: Observation
+    inventory: Collection[PurePosixPath] = ()
+    missing: Mapping[str, str] = field(default_factory=dict)
+    unfinished: Collection[str] = ()
+    settled: Collection[str] = ()
+    room: int = 0
+    load_seconds: Mapping[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def make_plan(situation: Situation) -> Plan:
+    """Ordered steps that lead from the observation to the stack."""
+    fetches = [Step(Action.FETCH, model, reason) for model, reason in sorted(situation.missing.items())]
+    foreign = [_set_aside(situation, index) for index in range(len(situation.seen.foreign))]
+    writes = list(_writes(situation))
+    deletes = list(_deletes(situation))
+    touched = {PurePosixPath(step.target) for step in writes}
+    released = dict(_releases(situation, touched))
+    serves = list(_serves(situation, touched, released))
+    releases = [
+        Step(Action.RELEASE, model, reason, consequence=_gap(reason)) for model, reason in released.items()
+    ]
+    reloads = []
+    if (
+        foreign
+        or writes
+        or deletes
+        or releases
+        or any(_unread(one) for one in situation.seen.services.values())
+    ):
+        reloads = [Step(Action.RELOAD, "process manager", "it must read the files above")]
+    waves = in_waves(serves, {model: _beside(situation, model) for model in situation.desired.services})
+    steps = (*fetches, *releases, *foreign, *writes, *deletes, *reloads, *waves)
+    blockers = tuple(_blockers(situation))
+    return Plan(situation.desired.name, situation.base, steps, blockers, situation.notes if steps else ())
+
+
+def _unread(service: ObservedService) -> bool:
+    return service.stale or service.phase is Phase.ABSENT
+
+
+def _set_aside(situation: Situation, index: int) -> Step:
+    foreign = situation.seen.foreign[index]
+    diff = _diff(str(foreign.path), foreign.content, None)
+    return Step(Action.SET_ASIDE, str(foreign.path), "changes our services and is not ours", diff)
+
+
+def _writes(situation: Situation) -> Iterator[Step]:
+    for path, file in sorted(situation.desired.files.items()):
+        seen = situation.seen.files.get(path)
+        mode = situation.seen.modes.get(path)
+        if seen == file.content and mode == file.mode:
+            continue
+        if seen == file.content:
+            yield Step(Action.WRITE, str(path), f"mode is {mode or 0:04o}, must be {file.mode:04o}")
+            continue
+        before = situation.previous.files.get(path)
+        if before is None:
+            reason = "new" if seen is None else "not as the stack says"
+        elif before.content == file.content:
+            reason = "missing" if seen is None else "edited by hand"
+        else:
+            reason = "the stack changed"
+        yield Step(Action.WRITE, str(path), reason, _diff(str(path), seen, file.content))
+
+
+def _deletes(situation: Situation) -> Iterator[Step]:
+    for path in sorted(set(situation.inventory) | set(situation.previous.files)):
+        seen = situation.seen.files.get(path)
+        if path not in situation.desired.files and seen is not None:
+            yield Step(Action.DELETE, str(path), "no longer in the stack", _diff(str(path), seen, None))
+
+
+def _releases(situation: Situation, touched: set[PurePosixPath]) -> Iterator[tuple[str, str]]:
+    """Models whose port must close, with the reason."""
+    for model, before in sorted(situation.previous.services.items()):
+        wanted = situation.desired.services.get(model)
+        if wanted is None:
+            yield model, "no longer in the stack"
+        elif (wanted.host, wanted.port) != (before.host, before.port):
+            yield model, f"moves from {before.host}:{before.port} to {wanted.host}:{wanted.port}"
+        elif touched & set(wanted.rebind_on) and _known(situation, model):
+            yield model, "how its port and process are set up changes"
+
+
+def _gap(reason: str) -> str:
+    if reason.startswith("no longer"):
+        return "its port closes for good"
+    return "its port is opened anew: clients may be refused for a moment"
+
+
+def _known(situation: Situation, model: str) -> bool:
+    service = situation.seen.services.get(model)
+    return service is not None and service.phase is not Phase.ABSENT
+
+
+def _serves(situation: Situation, touched: set[PurePosixPath], released: Mapping[str, str]) -> Iterator[Step]:
+    for model, service in situation.desired.services.items():
+        seen = situation.seen.services.get(model, ObservedService(Phase.ABSENT))
+        if model in released:
+            yield Step(Action.START, model, released[model], consequence=_start_text(situation, model))
+        elif seen.phase in {Phase.RUNNING, Phase.STARTING}:
+            reason = _restart_reason(situation, service, seen, touched)
+            if reason:
+                action = Action.BESIDE if _beside(situation, model) else Action.RESTART
+                yield Step(action, model, reason, consequence=_restart_text(situation, service))
+        else:
+            yield Step(
+                Action.START,
+                model,
+                _start_reason(situation, model, seen),
+                consequence=_start_text(situation, model),
+            )
+
+
+def _restart_reason(
+    situation: Situation, service: Service, seen: ObservedService, touched: set[PurePosixPath]
+) -> str:
+    """The first reason to restart a running server, or nothing."""
+    return next(_restart_reasons(situation, service, seen, touched), "")
+
+
+def _restart_reasons(
+    situation: Situation, service: Service, seen: ObservedService, touched: set[PurePosixPath]
+) -> Iterator[str]:
+    model = service.model
+    changed = sorted(path.name for path in touched & set(service.restart_on))
+    if changed and model not in situation.settled:
+        yield f"{', '.join(changed)} changes"
+    if model in situation.missing:
+        yield "its model file is replaced"
+    if any(foreign.model == model for foreign in situation.seen.foreign):
+        yield "a stranger's file changed it"
+    for name, (must, effective) in sorted(seen.limits.items()):
+        yield f"{name} is {effective}, must be {must}"
+    if model in situation.unfinished:
+        yield "an interrupted run may not have restarted it"
+    if not seen.listening:
+        yield "its port is closed"
+    if not seen.enabled:
+        yield "it would not come back after a boot"
+
+
+def _start_reason(situation: Situation, model: str, seen: ObservedService) -> str:
+    if model not in situation.previous.services:
+        return "new"
+    return {Phase.FAILED: "it has failed", Phase.STOPPED: "it was stopped"}.get(seen.phase, "it does not run")
+
+
+def _seconds(situation: Situation, model: str) -> str:
+    known = situation.load_seconds.get(model)
+    return f"about {max(1, round(known))} s" if known is not None else "as long as it loads"
+
+
+def _start_text(situation: Situation, model: str) -> str:
+    service = situation.desired.services[model]
+    return f"serves {model} on {service.host}:{service.port} after {_seconds(situation, model)}"
+
+
+def _restart_text(situation: Situation, service: Service) -> str:
+    if _beside(situation, service.model):
+        return f"restarts {service.model} beside the running one: nobody waits"
+    return f"restarts {service.model}: clients queue for {_seconds(situation, service.model)}"
+
+
+def _beside(situation: Situation, model: str) -> bool:
+    """Whether the new server may run beside the old one: declared, running, and the memory is there."""
+    service = situation.desired.services[model]
+    if service.strategy != "blue_green" or model in situation.unfinished:
+        return False
+    return _known(situation, model) and service.memory <= situation.room
+
+
+def _blockers(situation: Situation) -> Iterator[str]:
+    for model, service in situation.desired.services.items():
+        holder = situation.seen.listeners.get(service.port)
+        if holder is not None:
+            remedy = f"kill {holder.pid}" if holder.pid else "ask its user to stop it"
+            yield f"port {service.port} of {model} is taken by {holder}: {remedy}, or give it another port"
+
+
+def _diff(path: str, before: str | None, after: str | None) -> str:
+    lines = difflib.unified_diff(
+        (before or "").splitlines(),
+        (after or "").splitlines(),
+        path if before is not None else "/dev/null",
+        path if after is not None else "/dev/null",
+        lineterm="",
+    )
+    return "\n".join(lines)
