@@ -6,10 +6,10 @@ of `time.monotonic()` unless the name says otherwise, all token ids are the mode
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, Self
 
 Token = int
 
@@ -135,6 +135,7 @@ class EngineInfo:
 
     `size_bytes` is the tensors' total, `n_params` the parameter count, `eos_text` and `bos_text` are the
     special tokens as the chat template wants them. `chat_template` is the GGUF's Jinja source, if any.
+    `control_tokens` are the texts that `tokenize(parse_special=True)` reads as control tokens.
     """
 
     model: str
@@ -157,6 +158,7 @@ class EngineInfo:
     chat_template: str | None
     bos_text: str
     eos_text: str
+    control_tokens: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,6 +247,23 @@ class EngineUnavailableError(EngineError):
         self.retry_after = retry_after
 
 
+class GenerationStream(Protocol):
+    """The deltas of one request, for one reader.
+
+    Ends after the delta that carries `usage`. Closing it, cancelling the task that reads it, or dropping it
+    before that cancels the request within one step.
+    """
+
+    def __aiter__(self) -> Self:
+        """The stream itself."""
+
+    async def __anext__(self) -> Delta:
+        """The next delta, as soon as there is one."""
+
+    async def aclose(self) -> None:
+        """Leave; idempotent."""
+
+
 class Engine(Protocol):
     """One loaded model. Every method may be called from the event loop; none blocks it for long."""
 
@@ -255,12 +274,11 @@ class Engine(Protocol):
     async def start(self) -> None:
         """Load, warm up with one real completion, and become READY; raises EngineError on failure."""
 
-    async def submit(self, request: GenerationRequest) -> AsyncGenerator[Delta]:
+    async def submit(self, request: GenerationRequest) -> GenerationStream:
         """Queue a request and return the stream of its deltas.
 
         Checks and admission happen in this call: it raises InvalidRequestError, QueueFullError or
-        EngineUnavailableError before anything is queued. Closing the iterator (`aclose`) or cancelling the task that reads it
-        cancels the request within one step.
+        EngineUnavailableError before anything is queued.
         """
 
     def cancel(self, request_id: str) -> None:
@@ -282,4 +300,4 @@ class Engine(Protocol):
         """Instant at which the loop last proved to be alive; stands still while a step hangs."""
 
     async def drain(self, timeout: float) -> None:  # noqa: ASYNC109 -- the bound is the engine's to keep
-        """Admit nothing more, finish what runs within `timeout` seconds, cancel the rest, and stop."""
+        """Admit nothing more, finish what was accepted within `timeout` seconds, cancel the rest, stop."""

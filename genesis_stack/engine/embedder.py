@@ -1,0 +1,50 @@
+"""Pooled embeddings, for models that were made for them."""
+
+from __future__ import annotations
+
+import math
+from array import array
+
+from genesis_stack.engine.bindings import lib
+from genesis_stack.engine.context import Context
+from genesis_stack.engine.interface import InvalidRequestError
+from genesis_stack.engine.model import Model
+
+_POOLING = {0: "none", 1: "mean", 2: "cls", 3: "last", 4: "rank"}
+
+
+class Embedder:
+    """Turns token runs into vectors; only the engine's thread calls it."""
+
+    def __init__(self, model: Model, context: Context) -> None:
+        self._model = model
+        self._context = context
+        self.pooling = _POOLING.get(lib.llama_pooling_type(context.pointer), "none")
+
+    def embed(self, inputs: list[array[int]]) -> list[list[float]]:
+        """One L2-normalised vector of `n_embd` numbers per input.
+
+        Raises:
+            InvalidRequestError: the model declares no pooling, or an input is empty or too long.
+        """
+        if self.pooling in ("none", "rank"):
+            raise InvalidRequestError("This model declares no pooling for embeddings.", param="model")
+        for tokens in inputs:
+            if not 0 < len(tokens) <= self._context.capacity:
+                raise InvalidRequestError(
+                    f"An input has {len(tokens)} tokens; between 1 and {self._context.capacity} are possible.",
+                    param="input",
+                )
+        return [self._one(tokens) for tokens in inputs]
+
+    def _one(self, tokens: array[int]) -> list[float]:
+        batch = self._context.batch
+        batch.clear()
+        batch.add_run(0, tokens, 0, len(tokens), output=True)
+        batch.want_all()
+        self._context.decode()
+        pointer = lib.llama_get_embeddings_seq(self._context.pointer, 0)
+        vector = pointer[: lib.llama_model_n_embd_out(self._model.pointer)]
+        self._context.clear()
+        norm = math.sqrt(math.fsum(x * x for x in vector)) or 1.0
+        return [x / norm for x in vector]

@@ -1,0 +1,228 @@
+"""`LlamaEngine`: the `Engine` that runs one GGUF with llama.cpp."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from array import array
+from collections.abc import Sequence
+from functools import cached_property, partial
+from typing import Final
+
+from genesis_stack.engine import bindings
+from genesis_stack.engine.grammar import GrammarCompiler
+from genesis_stack.engine.interface import (
+    ContextLengthError,
+    EngineError,
+    EngineInfo,
+    EngineState,
+    EngineStats,
+    EngineUnavailableError,
+    FinishReason,
+    GenerationRequest,
+    InvalidRequestError,
+    QueueFullError,
+    Token,
+)
+from genesis_stack.engine.report import describe, measure
+from genesis_stack.engine.threads import choose_threads
+from genesis_stack.engine.ticket import DeltaStream, Ticket
+from genesis_stack.engine.worker import Worker
+from genesis_stack.protocol.serve_config import ServeConfig
+
+_log = logging.getLogger("genesis.engine")
+
+_SWITCH_INTERVAL: Final = 0.0005
+"""Seconds a thread may hold the interpreter while another waits for it.
+
+The engine's thread comes back from llama.cpp to an interpreter that the event loop may be using. Python's
+own 5 ms would then be added to every token.
+"""
+
+
+class LlamaEngine:
+    """One model behind the `Engine` interface; see there for what the methods promise."""
+
+    def __init__(self, config: ServeConfig) -> None:
+        self._config = config
+        budget = config.budget.cpus
+        self._threads = (
+            choose_threads(config.engine.threads, budget),
+            choose_threads(config.engine.threads_batch, budget),
+        )
+        self._tickets: dict[str, Ticket] = {}
+        self._worker: Worker | None = None
+        self._grammars: GrammarCompiler | None = None
+
+    async def start(self) -> None:
+        """Load, warm up and become ready."""
+        sys.setswitchinterval(_SWITCH_INTERVAL)
+        bindings.initialise()
+        loop = asyncio.get_running_loop()
+        ready: asyncio.Future[None] = loop.create_future()
+
+        def settle(error: EngineError | None) -> None:
+            if ready.done():
+                return
+            if error is None:
+                ready.set_result(None)
+            else:
+                ready.set_exception(error)
+
+        def on_ready(error: EngineError | None) -> None:
+            loop.call_soon_threadsafe(settle, error)
+
+        self._worker = Worker(self._config, self._threads, on_ready)
+        self._worker.start()
+        await ready
+        self._grammars = GrammarCompiler(self._worker.model)
+        _log.info(
+            "ready: %s, %d decode and %d prefill threads", self._worker.model.description, *self._threads
+        )
+
+    @property
+    def state(self) -> EngineState:
+        """Where the engine is in its life."""
+        return self._worker.state if self._worker else EngineState.STARTING
+
+    @cached_property
+    def info(self) -> EngineInfo:
+        """What is loaded."""
+        worker = self._worker
+        if worker is None or worker.state is EngineState.STARTING:
+            raise EngineUnavailableError("The model is being loaded.", retry_after=1.0)
+        return describe(self._config, worker)
+
+    async def submit(self, request: GenerationRequest) -> DeltaStream:
+        """Check, admit, and return the stream."""
+        self._ready_worker()
+        prompt = array("i", request.prompt)
+        self._check(request, len(prompt))
+        assert self._grammars is not None  # noqa: S101 -- a ready worker has its compiler
+        grammar = await self._grammars.compile(request.sampling)
+        worker = self._ready_worker()
+        self._check_queue(worker, len(prompt))
+        stream = DeltaStream(partial(self._left, request.request_id))
+        ticket = Ticket(request, prompt, grammar, asyncio.get_running_loop(), stream.put)
+        self._tickets[request.request_id] = ticket
+        worker.post(partial(worker.scheduler.enqueue, ticket))
+        return stream
+
+    def _left(self, request_id: str, complete: bool) -> None:
+        self._tickets.pop(request_id, None)
+        if not complete:
+            self.cancel(request_id)
+
+    def cancel(self, request_id: str) -> None:
+        """End a request."""
+        worker = self._worker
+        if worker is not None and worker.state in (EngineState.READY, EngineState.DRAINING):
+            worker.post(partial(worker.scheduler.abort, request_id, FinishReason.CANCELLED))
+
+    async def embed(self, inputs: Sequence[Sequence[Token]]) -> list[list[float]]:
+        """Embed on the engine's thread."""
+        worker = self._ready_worker()
+        embedder = worker.embedder
+        if embedder is None:
+            raise InvalidRequestError(
+                f"{self._config.model} generates text; embeddings need a model of task `embedding`.",
+                param="model",
+            )
+        loop = asyncio.get_running_loop()
+        result: asyncio.Future[list[list[float]]] = loop.create_future()
+        runs = [array("i", tokens) for tokens in inputs]
+
+        def run() -> None:
+            try:
+                vectors = embedder.embed(runs)
+            except EngineError as error:
+                loop.call_soon_threadsafe(_fail, result, error)
+            else:
+                loop.call_soon_threadsafe(_succeed, result, vectors)
+
+        worker.post(run)
+        return await result
+
+    def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> list[Token]:
+        """Token ids of a text."""
+        return (
+            self._loaded_worker()
+            .model.tokenize(text, add_special=add_special, parse_special=parse_special)
+            .tolist()
+        )
+
+    def detokenize(self, tokens: Sequence[Token]) -> str:
+        """Text of tokens."""
+        model = self._loaded_worker().model
+        for token in tokens:
+            if not 0 <= token < model.n_vocab:
+                raise InvalidRequestError(f"{token} is no token of this model.", param="tokens")
+        return model.detokenize(tokens)
+
+    def stats(self) -> EngineStats:
+        """Counters and gauges."""
+        return measure(self._worker, self._tickets.values())
+
+    def heartbeat(self) -> float:
+        """When the loop last turned."""
+        return self._worker.beat if self._worker else 0.0
+
+    async def drain(self, timeout: float) -> None:  # noqa: ASYNC109 -- the worker keeps the bound
+        """Finish, then stop."""
+        worker = self._worker
+        if worker is None:
+            return
+        worker.drain(timeout)
+        await asyncio.to_thread(worker.join)
+        if self._grammars is not None:
+            self._grammars.close()
+
+    def _loaded_worker(self) -> Worker:
+        if self._worker is None or self._worker.state in (EngineState.STARTING, EngineState.FAILED):
+            raise EngineUnavailableError(f"The model is {self.state.value}.", retry_after=1.0)
+        return self._worker
+
+    def _ready_worker(self) -> Worker:
+        if self._worker is None or self._worker.state is not EngineState.READY:
+            raise EngineUnavailableError(f"The model is {self.state.value}.", retry_after=1.0)
+        return self._worker
+
+    def _check(self, request: GenerationRequest, prompt_tokens: int) -> None:
+        if prompt_tokens == 0:
+            raise InvalidRequestError("The prompt is empty.", param="prompt")
+        if self._config.task == "embedding":
+            raise InvalidRequestError(f"{self._config.model} makes embeddings, not text.", param="model")
+        wanted = request.sampling.max_tokens
+        context = self._config.engine.context
+        if prompt_tokens + (1 if wanted is None else wanted) > context:
+            raise ContextLengthError(prompt_tokens=prompt_tokens, max_tokens=wanted, context=context)
+        if prompt_tokens > self._config.engine.queue_tokens:
+            raise InvalidRequestError(
+                f"The prompt has {prompt_tokens} tokens; this server queues at most "
+                f"{self._config.engine.queue_tokens}.",
+                param="prompt",
+            )
+
+    def _check_queue(self, worker: Worker, prompt_tokens: int) -> None:
+        engine = self._config.engine
+        waiting = [t for t in self._tickets.values() if t.waiting_choices]
+        tokens = sum(len(t.prompt) for t in waiting)
+        if (
+            len(waiting) >= engine.queue_requests + engine.parallel
+            or tokens + prompt_tokens > engine.queue_tokens
+        ):
+            raise QueueFullError(
+                f"{len(waiting)} requests with {tokens} prompt tokens are waiting; try again later.",
+                retry_after=worker.pace.wait(len(waiting), tokens, engine.parallel),
+            )
+
+
+def _succeed(result: asyncio.Future[list[list[float]]], vectors: list[list[float]]) -> None:
+    if not result.done():
+        result.set_result(vectors)
+
+
+def _fail(result: asyncio.Future[list[list[float]]], error: EngineError) -> None:
+    if not result.done():
+        result.set_exception(error)

@@ -1,0 +1,272 @@
+"""Who is decoded next: admission from the queue, the rows of each step, and what follows from them.
+
+A step is one `llama_decode`. Its rows are, first, the last token of everyone who streams; then as much
+prompt as `Pace` allows. Whoever shares a long prefix with a prompt that is being computed follows it
+instead of computing the same again.
+"""
+
+from __future__ import annotations
+
+import time
+from array import array
+from collections.abc import Callable
+from typing import Final
+
+from genesis_stack.engine.context import Context, DecodeError
+from genesis_stack.engine.counters import Counters
+from genesis_stack.engine.fair_queue import FairQueue
+from genesis_stack.engine.interface import Delta, FinishReason
+from genesis_stack.engine.model import Model
+from genesis_stack.engine.pace import Pace
+from genesis_stack.engine.prefix_tree import common_length
+from genesis_stack.engine.sequence import Phase, Sequence
+from genesis_stack.engine.slots import Slots
+from genesis_stack.engine.ticket import Ticket
+
+_WORTH_FOLLOWING: Final = 32
+"""Tokens that a running prefill must have in common beyond the cache before a newcomer waits for it."""
+_NO_CELLS: Final = 1  # llama_decode: could not find a KV slot for the batch
+
+Deliver = Callable[[Ticket, Delta], None]
+
+
+class Scheduler:
+    """All sequences of one context; only the engine's thread calls it.
+
+    Args:
+        parallel: most sequences decoded at a time.
+        context_length: most tokens of one sequence.
+        deliver: takes each delta; called before the next step begins.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        context: Context,
+        slots: Slots,
+        pace: Pace,
+        *,
+        parallel: int,
+        context_length: int,
+        deliver: Deliver,
+    ) -> None:
+        self._model = model
+        self._context = context
+        self._slots = slots
+        self._pace = pace
+        self._parallel = parallel
+        self._context_length = context_length
+        self._deliver = deliver
+        self._queue: FairQueue[Sequence] = FairQueue()
+        self.live: list[Sequence] = []
+        self.counters = Counters()
+
+    @property
+    def busy(self) -> bool:
+        """Whether a step would have anything to do."""
+        return bool(self.live) or len(self._queue) > 0
+
+    @property
+    def cells_used(self) -> int:
+        """KV cells that live sequences and cache hold together."""
+        return self._slots.tree.cells
+
+    def enqueue(self, ticket: Ticket) -> None:
+        """Let every choice of a request wait its turn."""
+        for index in range(ticket.request.n):
+            self._queue.push(Sequence(ticket, index))
+
+    def abort(self, request_id: str, finish: FinishReason) -> None:
+        """End every choice of a request, wherever it is."""
+        for sequence in [*self._queue, *self.live]:
+            if sequence.ticket.request.request_id == request_id:
+                self._finish(sequence, sequence.rest(finish))
+
+    def abort_all(self, finish: FinishReason) -> None:
+        """End everything."""
+        for sequence in [*self._queue, *self.live]:
+            self._finish(sequence, sequence.rest(finish))
+
+    def step(self) -> None:
+        """Admit who fits, run one batch, and hand out its tokens.
+
+        Raises:
+            DecodeError: llama.cpp failed in a way that its context may not have survived.
+        """
+        self._expire(time.monotonic())
+        self._admit()
+        self._fill_batch()
+        if not self._context.batch.size:
+            return
+        self._slots.make_room(self._context.batch.size)
+        started = time.monotonic()
+        self._decode()
+        self._settle(started, time.monotonic())
+
+    # Admission
+
+    def _expire(self, now: float) -> None:
+        for sequence in [*self._queue, *self.live]:
+            deadline = sequence.ticket.request.deadline
+            if deadline is not None and now > deadline:
+                self._finish(sequence, sequence.rest(FinishReason.TIMEOUT))
+
+    def _admit(self) -> None:
+        while len(self.live) < self._parallel and self._queue:
+            sequence = self._queue.pop()
+            ticket = sequence.ticket
+            ticket.waiting_choices -= 1
+            if ticket.started is None:
+                ticket.started = time.monotonic()
+            sequence.begin(self._model)
+            self._place(sequence)
+            self.live.append(sequence)
+        for sequence in self.live:
+            if sequence.phase is Phase.FOLLOWING and self._caught_up(sequence):
+                self._place(sequence)
+
+    def _place(self, sequence: Sequence) -> None:
+        """Give `sequence` what the cache holds of its prompt, or let it follow who computes more of it."""
+        match = self._slots.match(sequence.prompt)
+        held = match.length if match else 0
+        leader, goal = self._leader(sequence)
+        if goal >= held + _WORTH_FOLLOWING:
+            sequence.phase, sequence.leader, sequence.shared_goal = Phase.FOLLOWING, leader, goal
+            return
+        sequence.phase, sequence.leader = Phase.PREFILL, None
+        sequence.slot = self._slots.occupy(match)
+        sequence.filled = sequence.cached = held
+        self.counters.cached_tokens += held
+        if sequence.index == 0:
+            sequence.ticket.cached_tokens = held
+
+    def _leader(self, sequence: Sequence) -> tuple[Sequence | None, int]:
+        """Who is computing the most of this prompt, and how much of it."""
+        best: tuple[Sequence | None, int] = (None, 0)
+        if not self._model.shares_prefixes:
+            return best
+        limit = len(sequence.prompt) - 1
+        for other in self.live:
+            if other.phase is Phase.PREFILL and other is not sequence:
+                common = min(limit, common_length(other.prompt, sequence.prompt))
+                if common > max(best[1], other.filled):
+                    best = (other, common)
+        return best
+
+    def _caught_up(self, sequence: Sequence) -> bool:
+        leader = sequence.leader
+        return leader is None or leader.phase is not Phase.PREFILL or leader.filled >= sequence.shared_goal
+
+    # One step
+
+    def _fill_batch(self) -> None:
+        batch = self._context.batch
+        batch.clear()
+        decoding = 0
+        for sequence in self.live:
+            sequence.row = -1
+            sequence.run = 0
+            if sequence.phase is Phase.DECODE:
+                sequence.row = batch.add(sequence.slot, sequence.next_token, sequence.filled)
+                sequence.run = 1
+                decoding += 1
+        prefilling = [s for s in self.live if s.phase is Phase.PREFILL]
+        if prefilling:
+            self._add_prompts(prefilling, self._pace.chunk(decoding, batch.room))
+
+    def _add_prompts(self, prefilling: list[Sequence], budget: int) -> None:
+        """Share the step's prompt tokens: half to whoever came first, the rest to the shortest.
+
+        The first is sure to get on, and a short prompt does not wait for a long one to end.
+        """
+        batch = self._context.batch
+        first = prefilling[0]
+        reserved = min(len(first.prompt) - first.filled, -(-budget // 2)) if len(prefilling) > 1 else budget
+        shares = {id(first): reserved}
+        spare = budget - reserved
+        for sequence in sorted(prefilling, key=lambda s: len(s.prompt) - s.filled):
+            missing = len(sequence.prompt) - sequence.filled - shares.get(id(sequence), 0)
+            extra = max(0, min(missing, spare))
+            shares[id(sequence)] = shares.get(id(sequence), 0) + extra
+            spare -= extra
+        for sequence in prefilling:
+            count = min(shares[id(sequence)], len(sequence.prompt) - sequence.filled)
+            if count > 0:
+                last = sequence.filled + count == len(sequence.prompt)
+                row = batch.add_run(sequence.slot, sequence.prompt, sequence.filled, count, output=last)
+                sequence.row = row if last else -1
+                sequence.run = count
+
+    def _decode(self) -> None:
+        try:
+            self._context.decode()
+        except DecodeError as error:
+            if error.status != _NO_CELLS:
+                raise
+            self._slots.clear_cache()
+            self._context.decode()
+
+    def _settle(self, started: float, ended: float) -> None:
+        """Note the new cells, sample, and end what is complete."""
+        decoding = prompt_tokens = 0
+        tree = self._slots.tree
+        sampling = []
+        for sequence in self.live:
+            if sequence.run == 0:
+                continue
+            if sequence.phase is Phase.DECODE:
+                tree.extend(sequence.slot, array("i", (sequence.next_token,)))
+                decoding += 1
+            else:
+                tree.extend(sequence.slot, sequence.prompt[sequence.filled : sequence.filled + sequence.run])
+                prompt_tokens += sequence.run
+            sequence.filled += sequence.run
+            if sequence.row >= 0:
+                sampling.append(sequence)
+        for sequence in sampling:
+            self._sample(sequence, ended)
+        self._pace.observe(decoding, prompt_tokens, ended - started)
+        self.counters.step(decoding, prompt_tokens, ended - started)
+
+    def _sample(self, sequence: Sequence, now: float) -> None:
+        ticket = sequence.ticket
+        wanted = ticket.request.sampling.max_tokens
+        room = self._context_length - len(sequence.prompt)
+        delta = sequence.sample(self._context.pointer, room if wanted is None else min(wanted, room))
+        ticket.generated += 1
+        self.counters.generated_tokens += 1
+        if ticket.first_token is None:
+            ticket.first_token = now
+        if delta is None:
+            return
+        if delta.finish is None:
+            self._deliver(ticket, delta)
+        else:
+            self._finish(sequence, delta)
+
+    def _finish(self, sequence: Sequence, delta: Delta) -> None:
+        """Hand out a choice's last delta and let go of what it held."""
+        ticket = sequence.ticket
+        if sequence.phase is Phase.WAITING:
+            self._queue.remove(sequence)
+            ticket.waiting_choices -= 1
+        else:
+            self.live.remove(sequence)
+            if sequence.slot >= 0:
+                self._slots.retire(sequence.slot)
+            sequence.end()
+            self._pace.finished(sequence.generated)
+        ticket.open_choices -= 1
+        assert delta.finish is not None  # noqa: S101 -- only last deltas come here
+        if ticket.open_choices == 0:
+            self.counters.finish(delta.finish)
+            delta = Delta(
+                delta.index,
+                delta.text,
+                delta.tokens,
+                delta.logprobs,
+                delta.finish,
+                ticket.usage(),
+                ticket.timings(time.monotonic()),
+            )
+        self._deliver(ticket, delta)

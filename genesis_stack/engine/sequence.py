@@ -1,0 +1,138 @@
+"""One choice of one request while it is decoded: its place in the batch, its sampler, its text."""
+
+from __future__ import annotations
+
+from array import array
+from enum import StrEnum
+from typing import Any
+
+from genesis_stack.engine.interface import ChosenLogprob, Delta, FinishReason, SlotStats, Token
+from genesis_stack.engine.logprobs import chosen_logprob
+from genesis_stack.engine.model import Model
+from genesis_stack.engine.sampler import Sampler
+from genesis_stack.engine.text import TextStream
+from genesis_stack.engine.ticket import Ticket
+
+
+class Phase(StrEnum):
+    """Where a sequence is."""
+
+    WAITING = "waiting"  # in the queue
+    FOLLOWING = "following"  # another sequence is computing the prefix that both share
+    PREFILL = "prefill"  # its prompt is being computed
+    DECODE = "decode"  # one token a step
+    ENDED = "ended"  # its last delta is out
+
+
+class Sequence:
+    """One choice. `slot` is its llama.cpp sequence id once it has one, `filled` the cells it holds."""
+
+    __slots__ = (
+        "_logprobs",
+        "_model",
+        "_sampler",
+        "_text",
+        "_tokens",
+        "cached",
+        "filled",
+        "generated",
+        "index",
+        "leader",
+        "next_token",
+        "phase",
+        "row",
+        "run",
+        "shared_goal",
+        "slot",
+        "ticket",
+    )
+
+    def __init__(self, ticket: Ticket, index: int) -> None:
+        self.ticket = ticket
+        self.index = index
+        self.phase = Phase.WAITING
+        self.slot = -1
+        self.filled = 0
+        self.cached = 0
+        self.generated = 0
+        self.next_token: Token = -1
+        self.leader: Sequence | None = None
+        self.shared_goal = 0
+        self.row = -1
+        self.run = 0
+        self._tokens: list[Token] = []
+        self._logprobs: list[ChosenLogprob] = []
+
+    @property
+    def client(self) -> str:
+        """Whom it belongs to."""
+        return self.ticket.request.client
+
+    @property
+    def cost(self) -> int:
+        """Tokens it may take, as the fair queue counts them."""
+        return len(self.prompt) + (self.ticket.request.sampling.max_tokens or 0)
+
+    @property
+    def prompt(self) -> array[int]:
+        """The request's prompt tokens."""
+        return self.ticket.prompt
+
+    def begin(self, model: Model) -> None:
+        """Get ready to generate; called once, when a slot was found."""
+        params = self.ticket.request.sampling
+        self._model = model
+        self._sampler = Sampler(model, params, self.ticket.grammar, self.index)
+        self._text = TextStream(params.stop)
+
+    def end(self) -> None:
+        """Give back what `begin` allocated."""
+        self._sampler.close()
+        self.phase = Phase.ENDED
+
+    def sample(self, context: Any, limit: int) -> Delta | None:
+        """Choose the next token from the row computed for this sequence.
+
+        `limit` is the most tokens it may generate. Returns what can be handed out, if anything; a delta with
+        `finish` is the choice's last.
+        """
+        params = self.ticket.request.sampling
+        token = self.next_token = self._sampler.sample(context, self.row)
+        self.generated += 1
+        self.phase = Phase.DECODE
+        if params.top_logprobs is not None:
+            self._logprobs.append(chosen_logprob(self._model, context, self.row, token, params.top_logprobs))
+        if not params.ignore_eos and self._model.ends_generation(token):
+            return self.delta(self._text.flush(), FinishReason.STOP)
+        self._tokens.append(token)
+        text = self._text.feed(self._model.piece(token))
+        if self._text.stopped:
+            return self.delta(text, FinishReason.STOP)
+        if self.generated >= limit:
+            return self.delta(text + self._text.flush(), FinishReason.LENGTH)
+        return self.delta(text, None) if text else None
+
+    def delta(self, text: str, finish: FinishReason | None) -> Delta:
+        """A delta with the tokens since the last one."""
+        delta = Delta(self.index, text, tuple(self._tokens), tuple(self._logprobs), finish)
+        self._tokens.clear()
+        self._logprobs.clear()
+        return delta
+
+    def rest(self, finish: FinishReason) -> Delta:
+        """The last delta of a choice that ends from outside."""
+        return self.delta("" if self.phase is Phase.WAITING else self._text.flush(), finish)
+
+    def stats(self) -> SlotStats:
+        """How far it is."""
+        request = self.ticket.request
+        return SlotStats(
+            self.slot,
+            request.request_id,
+            request.client,
+            self.phase.value,
+            len(self.prompt),
+            self.cached,
+            min(self.filled, len(self.prompt)),
+            self.generated,
+        )

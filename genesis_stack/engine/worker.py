@@ -1,0 +1,194 @@
+"""The one thread that owns llama.cpp: loads, warms up, steps, drains, frees.
+
+Other threads only append to its inbox. It beats once per turn of its loop, so that a watchdog sees a step
+that hangs.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+from genesis_stack.engine.context import Context
+from genesis_stack.engine.counters import Counters
+from genesis_stack.engine.embedder import Embedder
+from genesis_stack.engine.interface import (
+    Delta,
+    EngineError,
+    EngineState,
+    FinishReason,
+    GenerationRequest,
+    SamplingParams,
+)
+from genesis_stack.engine.model import Model
+from genesis_stack.engine.pace import Pace
+from genesis_stack.engine.scheduler import Scheduler
+from genesis_stack.engine.slots import Slots
+from genesis_stack.engine.ticket import Ticket
+from genesis_stack.protocol.serve_config import ServeConfig
+
+_log = logging.getLogger("genesis.engine")
+
+_IDLE_BEAT: Final = 1.0  # seconds between two beats while there is nothing to do
+
+_WARM_UP: Final = "The quick brown fox jumps over the lazy dog, and then it rests."
+
+Command = Callable[[], None]
+
+
+class Worker(threading.Thread):
+    """Runs the engine's loop. `on_ready` is called once from this thread, with an error if loading failed."""
+
+    def __init__(
+        self, config: ServeConfig, threads: tuple[int, int], on_ready: Callable[[EngineError | None], None]
+    ) -> None:
+        super().__init__(name="engine", daemon=True)
+        self._config = config
+        self.threads = threads
+        self._on_ready = on_ready
+        self._inbox: deque[Command] = deque()
+        self._wake = threading.Condition()
+        self._outbox: list[tuple[Ticket, Delta]] = []
+        self._drain_until: float | None = None
+        self.loaded = False
+        self.state = EngineState.STARTING
+        self.beat = time.monotonic()
+        self.pace = Pace(config.engine.step_target_ms / 1000)
+        self.model: Model
+        self.context: Context
+        self.scheduler: Scheduler
+        self.embedder: Embedder | None = None
+
+    # For other threads
+
+    def post(self, command: Command) -> None:
+        """Have `command` run on this thread before its next step."""
+        with self._wake:
+            self._inbox.append(command)
+            self._wake.notify()
+
+    def drain(self, timeout: float) -> None:
+        """Finish what was accepted within `timeout` seconds, then end the thread."""
+
+        def begin() -> None:
+            self._drain_until = time.monotonic() + timeout
+
+        if self.state is not EngineState.FAILED:
+            self.state = EngineState.DRAINING
+        self.post(begin)
+
+    # The thread
+
+    def run(self) -> None:
+        """Load, serve, free; a failure is logged, reported and final."""
+        try:
+            self._load()
+        except Exception as error:  # noqa: BLE001 -- whatever it is, the starter must be told
+            self.state = EngineState.FAILED
+            _log.exception("the model could not be loaded")
+            self._on_ready(error if isinstance(error, EngineError) else EngineError(str(error)))
+            return
+        self.loaded = True
+        if self.state is EngineState.STARTING:
+            self.state = EngineState.READY
+        self._on_ready(None)
+        try:
+            self._serve()
+            self.state = EngineState.STOPPED
+        except Exception:  # noqa: BLE001 -- whatever it is, the readers must be told
+            self.state = EngineState.FAILED
+            _log.exception("the engine failed")
+            self.scheduler.abort_all(FinishReason.ERROR)
+            self._flush()
+        finally:
+            self.context.close()
+            self.model.close()
+
+    def _load(self) -> None:
+        config, engine = self._config, self._config.engine
+        self.model = Model(config.weights.path, mlock=engine.mlock)
+        keep = max(engine.parallel, 8) if engine.prefix_cache and self.model.shares_prefixes else 0
+        self.context = Context(
+            self.model,
+            engine,
+            sequences=Slots.count(engine.parallel, keep),
+            threads=self.threads,
+            embeddings=config.task == "embedding",
+        )
+        if config.task == "embedding":
+            self.embedder = Embedder(self.model, self.context)
+        slots = Slots(self.context, live=engine.parallel, cached=keep)
+        self.scheduler = Scheduler(
+            self.model,
+            self.context,
+            slots,
+            self.pace,
+            parallel=engine.parallel,
+            context_length=engine.context,
+            deliver=self._deliver,
+        )
+        if self.embedder:
+            self.embedder.embed([self.model.tokenize(_WARM_UP, add_special=True, parse_special=False)])
+        else:
+            self._warm_up(slots)
+
+    def _warm_up(self, slots: Slots) -> None:
+        """One real completion: pages in the weights, builds the graphs, and gives the pace a first idea."""
+        prompt = self.model.tokenize(_WARM_UP, add_special=True, parse_special=False)
+        request = GenerationRequest("warm-up", prompt, SamplingParams(temperature=0.0, max_tokens=2))
+        self.scheduler.enqueue(Ticket(request, prompt, None, None, lambda _: None))
+        while self.scheduler.busy:
+            self.scheduler.step()
+        slots.clear_cache()
+        self._outbox.clear()
+        self.scheduler.counters = Counters()
+
+    def _serve(self) -> None:
+        scheduler = self.scheduler
+        while not self._drained():
+            with self._wake:
+                if not self._inbox and not scheduler.busy:
+                    self._wake.wait(_IDLE_BEAT)
+                commands, self._inbox = self._inbox, deque()
+            self.beat = time.monotonic()
+            for command in commands:
+                command()
+            if scheduler.busy:
+                scheduler.step()
+            self._flush()
+
+    def _drained(self) -> bool:
+        if self._drain_until is None or self._inbox:
+            return False
+        if not self.scheduler.busy:
+            return True
+        if time.monotonic() > self._drain_until:
+            self.scheduler.abort_all(FinishReason.CANCELLED)
+            self._flush()
+            return True
+        return False
+
+    def _deliver(self, ticket: Ticket, delta: Delta) -> None:
+        self._outbox.append((ticket, delta))
+
+    def _flush(self) -> None:
+        """Hand the step's deltas to their event loop, all in one wake-up."""
+        if not self._outbox:
+            return
+        outbox, self._outbox = self._outbox, []
+        loop = next((ticket.loop for ticket, _ in outbox if ticket.loop is not None), None)
+        if loop is None or loop.is_closed():
+            return
+        try:
+            loop.call_soon_threadsafe(_put_all, outbox)
+        except RuntimeError:
+            _log.debug("the event loop is gone; %d deltas had no reader", len(outbox))
+
+
+def _put_all(outbox: list[tuple[Ticket, Delta]]) -> None:
+    for ticket, delta in outbox:
+        ticket.on_delta(delta)
