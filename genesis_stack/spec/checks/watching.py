@@ -1,0 +1,109 @@
+"""Checks of monitoring and alerts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from genesis_stack.spec.alerts import BUILT_IN, Alert
+from genesis_stack.spec.checks.finding import Declared, Finding, unknown, unknowns
+from genesis_stack.spec.model import Stack
+from genesis_stack.spec.monitoring import Alertmanager, Monitoring, Prometheus, Receiver
+from genesis_stack.spec.problems import Path, did_you_mean
+
+
+def check_monitoring(stack: Stack, declared: Declared) -> Iterator[Finding]:
+    """Whether the parts that watch can reach each other and someone who is told."""
+    monitoring = stack.monitoring
+    if monitoring.prometheus is not None:
+        yield from _prometheus(monitoring.prometheus)
+    if monitoring.alertmanager is not None:
+        yield from _alertmanager(monitoring.alertmanager, declared)
+        if monitoring.prometheus is None:
+            yield Finding(
+                ("monitoring", "alertmanager"),
+                "nothing sends it alerts",
+                "declare monitoring.prometheus",
+                at_key=True,
+            )
+    yield from _tracing(monitoring, stack.security.profile)
+
+
+def _prometheus(prometheus: Prometheus) -> Iterator[Finding]:
+    path: Path = ("monitoring", "prometheus")
+    if prometheus.mode == "external":
+        for key in ("rules_dir", "scrape_dir"):
+            if getattr(prometheus, key) is None:
+                yield Finding(
+                    (*path, "mode"), f"an external prometheus needs {key}", "name the directory it reads"
+                )
+
+
+def _alertmanager(alertmanager: Alertmanager, declared: Declared) -> Iterator[Finding]:
+    path: Path = ("monitoring", "alertmanager")
+    if alertmanager.mode == "external" and alertmanager.url is None:
+        yield Finding((*path, "mode"), "an external alertmanager needs url", "say where it listens")
+    if alertmanager.mode == "managed" and not declared.receivers:
+        yield Finding(path, "has nobody to tell", "declare a receiver under receivers", at_key=True)
+    for name, receiver in alertmanager.receivers.items():
+        yield from _receiver((*path, "receivers", name), receiver)
+    for key in ("default_receiver", "watchdog_receiver"):
+        yield from unknown("receiver", (*path, key), getattr(alertmanager, key), declared.receivers)
+    for index, route in enumerate(alertmanager.routes):
+        place = (*path, "routes", index)
+        yield from unknown("receiver", (*place, "receiver"), route.receiver, declared.receivers)
+        yield from unknowns("model", (*place, "models"), route.models, declared.models)
+        yield from unknowns("alert", (*place, "alerts"), route.alerts, declared.alerts | set(BUILT_IN))
+
+
+def _receiver(path: Path, receiver: Receiver) -> Iterator[Finding]:
+    ways = (receiver.webhook, receiver.email, receiver.slack, receiver.pagerduty)
+    if all(way is None for way in ways):
+        yield Finding(path, "tells nobody", "give it a webhook, email, slack or pagerduty", at_key=True)
+    if receiver.webhook is not None and (receiver.webhook.url is None) == (
+        receiver.webhook.url_secret is None
+    ):
+        yield Finding((*path, "webhook"), "needs one of url and url_secret", None, at_key=True)
+
+
+def _tracing(monitoring: Monitoring, profile: str) -> Iterator[Finding]:
+    path: Path = ("monitoring", "tracing")
+    if monitoring.tracing.exporter != "otlp":
+        return
+    if monitoring.tracing.endpoint is None:
+        yield Finding((*path, "exporter"), "otlp needs an endpoint", "set endpoint to the collector's URL")
+    if profile == "strict":
+        yield Finding(
+            (*path, "exporter"),
+            "the strict sandbox has no network to send spans over",
+            "export to file or stdout, or set security.profile: standard",
+        )
+
+
+def check_alerts(stack: Stack, declared: Declared) -> Iterator[Finding]:
+    """Whether each entry tunes an alert that exists or adds a complete one."""
+    for name, alert in stack.alerts.items():
+        path: Path = ("alerts", name)
+        if name in BUILT_IN:
+            yield from _tuned(path, alert, BUILT_IN[name])
+        elif alert.expr is None:
+            yield Finding(
+                path,
+                "is no built-in alert, and has no expr of its own",
+                did_you_mean(name, BUILT_IN),
+                at_key=True,
+            )
+        yield from unknowns("model", (*path, "models"), alert.models, declared.models)
+
+
+def _tuned(path: Path, alert: Alert, unit: str | None) -> Iterator[Finding]:
+    if alert.expr is not None:
+        yield Finding(
+            (*path, "expr"), "is built in, with an expression of its own", "add yours under another name"
+        )
+    if alert.threshold is None:
+        return
+    if unit is None:
+        yield Finding((*path, "threshold"), "this alert has no threshold", "remove it")
+    elif alert.threshold.unit not in {unit, "number"}:
+        wanted = {"seconds": "a duration such as 10s", "fraction": "a share such as 1%", "number": "a number"}
+        yield Finding((*path, "threshold"), f"must be {wanted[unit]} for this alert")
