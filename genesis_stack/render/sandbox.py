@@ -117,7 +117,7 @@ _CLASSIC: Final[Mapping[str, frozenset[str]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What the stack says about one model's sandbox; a model's own word goes before the stack's."""
+    """What the stack says about one model's sandbox, and the score that it may have."""
 
     profile: Profile
     max_exposure: float
@@ -136,12 +136,9 @@ class Reach:
 
 def policy(stack: Stack, name: str) -> Policy:
     """The sandbox of model `name`."""
-    wide, own = stack.security, stack.models[name].security
-    said = own.model_fields_set if own else set()
-    profile: Profile = own.profile if own and "profile" in said else wide.profile
-    limits = (own.max_exposure if own else None, wide.max_exposure, MAX_EXPOSURE[profile])
-    overrides = {**wide.directives, **(own.directives if own else {})}
-    return Policy(profile, next(limit for limit in limits if limit is not None), overrides)
+    said = stack.models[name].security or stack.security
+    limit = MAX_EXPOSURE[said.profile] if said.max_exposure is None else said.max_exposure
+    return Policy(said.profile, limit, said.directives)
 
 
 def directives(policy: Policy, reach: Reach, where: str) -> tuple[Directive, ...]:

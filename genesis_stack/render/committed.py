@@ -1,0 +1,98 @@
+"""Rendered files as a directory in a repository, where a review sees what a change does to the host."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from difflib import unified_diff
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+from genesis_stack.layout import Layout
+from genesis_stack.render.files import RenderedFile
+from genesis_stack.render.systemd import ABOUT, UNITS
+
+_ETC: Final = PurePosixPath("/etc")
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One file that is not what the stack renders; None stands for no file."""
+
+    path: PurePosixPath
+    committed: str | None
+    rendered: str | None
+
+    @property
+    def action(self) -> str:
+        """What rendering does to the file: add, change or remove."""
+        if self.committed is None:
+            return "add"
+        return "remove" if self.rendered is None else "change"
+
+    def diff(self) -> str:
+        """The unified diff from what is committed to what is rendered."""
+        before, after = (
+            text.splitlines(keepends=True) if text else [] for text in (self.committed, self.rendered)
+        )
+        names = (f"a/{self.path}", f"b/{self.path}")
+        return "".join(unified_diff(before, after, *names))
+
+
+def compare(directory: Path, files: Iterable[RenderedFile], layout: Layout) -> tuple[Difference, ...]:
+    """Where `directory` and the rendered files differ, by path.
+
+    Files of the directory that were never rendered are not looked at.
+    """
+    rendered = {_place(file, layout): file.content for file in files}
+    committed = dict(_ours(directory))
+    for path in rendered.keys() - committed.keys():
+        if (directory / path).exists():
+            committed[path] = (directory / path).read_text(encoding="utf-8")
+    return tuple(
+        Difference(path, committed.get(path), rendered.get(path))
+        for path in sorted(rendered.keys() | committed.keys())
+        if committed.get(path) != rendered.get(path)
+    )
+
+
+def settle(directory: Path, differences: Iterable[Difference]) -> None:
+    """Make the directory hold what is rendered."""
+    for difference in differences:
+        path = directory / difference.path
+        if difference.rendered is None:
+            path.unlink()
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(difference.rendered, encoding="utf-8")
+
+
+def _place(file: RenderedFile, layout: Layout) -> PurePosixPath:
+    """Units at the top, the rest by what it is: models/, sysusers.d/, tmpfiles.d/."""
+    for above in (UNITS, PurePosixPath(layout.config), _ETC):
+        if file.path.is_relative_to(above):
+            return file.path.relative_to(above)
+    return file.path.relative_to("/")
+
+
+def _ours(directory: Path) -> Iterator[tuple[PurePosixPath, str]]:
+    """The files that an earlier rendering left, told by their first line, or by their form for JSON."""
+    for path in (*directory.glob("*.*"), *directory.glob("*.d/*.conf")):
+        if path.is_file() and (text := _text(path)).startswith(f"# {ABOUT}"):
+            yield PurePosixPath(path.relative_to(directory)), text
+    for path in directory.glob("models/*.json"):
+        if _is_serve_config(text := _text(path), path.stem):
+            yield PurePosixPath(path.relative_to(directory)), text
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8", errors="replace")
+
+
+def _is_serve_config(text: str, model: str) -> bool:
+    try:
+        content: object = json.loads(text)
+    except ValueError:
+        return False
+    return isinstance(content, Mapping) and content.get("model") == model and "engine" in content
