@@ -191,7 +191,7 @@ class _Worker:
         ours, theirs = socket.socketpair()
         with theirs:
             argv = [sys.executable, "-I", str(_WORKER)]
-            process = await asyncio.to_thread(subprocess.Popen, argv, stdin=theirs, stdout=theirs)
+            process = await asyncio.to_thread(_started, argv, theirs)
         reader, writer = await asyncio.open_connection(sock=ours, limit=LONGEST_LINE)
         return cls(process, reader, writer)
 
@@ -210,3 +210,7 @@ class _Worker:
         self.process.kill()
         self.writer.close()
         await asyncio.to_thread(self.process.wait)
+
+
+def _started(argv: list[str], pipe: socket.socket) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(argv, stdin=pipe.fileno(), stdout=pipe.fileno())

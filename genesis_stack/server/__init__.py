@@ -1,1 +1,1 @@
-"""placeholder"""
+"""The HTTP side: OpenAI's routes over an `Engine`."""

@@ -1,0 +1,11 @@
+"""HTTP header names that client and server share, lower-case as ASGI wants them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+REQUEST_ID: Final = "x-request-id"
+"""Names one exchange in both sides' logs; taken from the client when it is well formed."""
+
+RETRY_AFTER: Final = "retry-after"
+"""Whole seconds after which trying again makes sense (RFC 9110, 10.2.3)."""

@@ -1,0 +1,106 @@
+"""The ASGI application: routes, and the boundary that every request passes."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route, Router
+from starlette.types import Message, Receive, Scope, Send
+
+from genesis_stack.protocol.headers import REQUEST_ID
+from genesis_stack.server import chat, completions, embeddings, introspect
+from genesis_stack.server.errors import (
+    ClientGoneError,
+    HttpError,
+    as_http_error,
+    error_response,
+    internal_error,
+)
+from genesis_stack.server.exchange import Exchange
+from genesis_stack.server.log import log_exchange
+from genesis_stack.server.metrics import Metrics
+from genesis_stack.server.served_model import ServedModel
+
+_log = logging.getLogger(__name__)
+
+
+class App:
+    """OpenAI's API over one served model.
+
+    The boundary gives each request an id, turns what endpoints raise into OpenAI's error body, logs one
+    line and counts. An unexpected exception is logged with its traceback and shown as its request id.
+    """
+
+    def __init__(self, served: ServedModel) -> None:
+        self.served = served
+        self.metrics = Metrics(served)
+        self._router = Router(_routes(), redirect_slashes=False)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one HTTP request."""
+        exchange = Exchange.begin(scope)
+        scope["app"] = self
+
+        async def send_noting(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                exchange.status = message["status"]
+                message["headers"] = [
+                    *message["headers"],
+                    (REQUEST_ID.encode(), exchange.request_id.encode()),
+                ]
+            await send(message)
+
+        try:
+            await self._router(scope, receive, send_noting)
+        except Exception as exc:
+            error = _refusal(exc, exchange)
+            exchange.error = error.error.code or str(error.status)
+            if isinstance(error, ClientGoneError):
+                exchange.status = error.status
+            elif exchange.status is None:
+                await error_response(error)(scope, receive, send_noting)
+            else:
+                raise
+        finally:
+            self._finish(scope, exchange)
+
+    def _finish(self, scope: Scope, exchange: Exchange) -> None:
+        route = scope.get("route")
+        exchange.route = route.path if isinstance(route, Route) else None
+        seconds = time.perf_counter() - exchange.started
+        self.metrics.observe(exchange, seconds)
+        log_exchange(exchange, seconds)
+
+
+def _refusal(exc: Exception, exchange: Exchange) -> HttpError:
+    error = as_http_error(exc)
+    if error is not None:
+        return error
+    _log.exception("unexpected error", exc_info=exc, extra={"request_id": exchange.request_id})
+    return internal_error(exchange.request_id)
+
+
+async def _metrics(request: Request) -> Response:
+    """Prometheus text."""
+    metrics = request.app.metrics
+    assert isinstance(metrics, Metrics)  # noqa: S101 -- for the type checker
+    return metrics.response()
+
+
+def _routes() -> list[Route]:
+    return [
+        Route("/v1/models", introspect.list_models),
+        Route("/v1/models/{model:path}", introspect.retrieve_model),
+        Route("/v1/chat/completions", chat.create_chat_completion, methods=["POST"]),
+        Route("/v1/completions", completions.create_completion, methods=["POST"]),
+        Route("/v1/embeddings", embeddings.create_embeddings, methods=["POST"]),
+        Route("/health", introspect.health),
+        Route("/metrics", _metrics),
+        Route("/props", introspect.props),
+        Route("/slots", introspect.slots),
+        Route("/tokenize", introspect.tokenize, methods=["POST"]),
+        Route("/detokenize", introspect.detokenize, methods=["POST"]),
+    ]

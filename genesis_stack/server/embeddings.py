@@ -1,0 +1,56 @@
+"""POST /v1/embeddings."""
+
+from __future__ import annotations
+
+import base64
+from array import array
+from collections.abc import Sequence
+from typing import Literal
+
+from pydantic import Field
+from starlette.requests import Request
+from starlette.responses import Response
+
+from genesis_stack.engine.interface import Usage
+from genesis_stack.server.completions import Prompt, encoded, prompt_list
+from genesis_stack.server.disconnect import unless_gone
+from genesis_stack.server.endpoint import JsonResponse, body_of, check_model, served_of
+from genesis_stack.server.errors import bad_request
+from genesis_stack.server.exchange import exchange_of
+from genesis_stack.server.json_body import StrictModel
+
+
+class EmbeddingRequest(StrictModel):
+    """The body, by OpenAI's names."""
+
+    model: str = Field(max_length=256)
+    input: Prompt
+    encoding_format: Literal["float", "base64"] | None = None
+    dimensions: int | None = None
+    user: str | None = Field(None, max_length=256)
+
+
+async def create_embeddings(request: Request) -> Response:
+    """One vector an input, in order."""
+    served = served_of(request)
+    asked = await body_of(request, EmbeddingRequest)
+    check_model(served, asked.model)
+    engine = served.engine
+    if asked.dimensions not in {None, engine.info.n_embd}:
+        raise bad_request(f"dimensions: this model's vectors have {engine.info.n_embd}.", param="dimensions")
+    inputs = [await encoded(text, engine, param="input") for text in prompt_list(asked.input, param="input")]
+    vectors = await unless_gone(request.receive, engine.embed(inputs))
+    tokens = sum(map(len, inputs))
+    exchange_of(request.scope).usage = Usage(tokens, 0, 0)
+    write = _base64 if asked.encoding_format == "base64" else list
+    data = [
+        {"object": "embedding", "index": index, "embedding": write(vector)}
+        for index, vector in enumerate(vectors)
+    ]
+    usage = {"prompt_tokens": tokens, "total_tokens": tokens}
+    return JsonResponse({"object": "list", "data": data, "model": served.config.model, "usage": usage})
+
+
+def _base64(vector: Sequence[float]) -> str:
+    """Little-endian 32-bit floats, as OpenAI's SDK reads them."""
+    return base64.b64encode(array("f", vector).tobytes()).decode("ascii")

@@ -1,0 +1,62 @@
+"""What endpoints have in common: the model behind them, the body in front, JSON on the way out."""
+
+from __future__ import annotations
+
+import secrets
+from http import HTTPStatus
+
+from pydantic_core import to_json
+from starlette.requests import Request
+from starlette.responses import Response
+
+from genesis_stack.server.errors import HttpError
+from genesis_stack.server.exchange import exchange_of
+from genesis_stack.server.json_body import Model, read_json
+from genesis_stack.server.served_model import ServedModel
+
+
+class JsonResponse(Response):
+    """An object as JSON."""
+
+    media_type = "application/json"
+
+    def __init__(
+        self, content: object, status: int = HTTPStatus.OK, headers: dict[str, str] | None = None
+    ) -> None:
+        super().__init__(to_json(content, inf_nan_mode="null"), status, headers)
+
+
+def served_of(request: Request) -> ServedModel:
+    """The model that this process serves."""
+    served = request.app.served
+    assert isinstance(served, ServedModel)  # noqa: S101 -- for the type checker
+    return served
+
+
+async def body_of(request: Request, model: type[Model]) -> Model:
+    """The validated body; see `read_json`. Ignored fields are noted for the log and the metrics."""
+    body = await read_json(request, model, limit=served_of(request).config.limits.max_body_bytes)
+    exchange_of(request.scope).ignored_fields = body.ignored
+    return body.value
+
+
+def check_model(served: ServedModel, asked: str) -> None:
+    """Raise HttpError 404 unless `asked` is the model of this process."""
+    if asked != served.config.model:
+        raise HttpError(
+            HTTPStatus.NOT_FOUND,
+            f"The model {asked[:64]!r} is not served here; {served.config.model!r} is.",
+            code="model_not_found",
+            param="model",
+        )
+
+
+def client_of(request: Request, user: str | None) -> str:
+    """Whom the scheduler is fair between: the peer's address, and its `user` where one is named."""
+    peer = exchange_of(request.scope).peer
+    return peer if user is None else f"{peer}/{user}"
+
+
+def new_id(prefix: str) -> str:
+    """An id as OpenAI writes them, such as `chatcmpl-…`."""
+    return f"{prefix}{secrets.token_hex(12)}"

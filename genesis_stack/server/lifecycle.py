@@ -1,0 +1,144 @@
+"""From the first accepted connection to the exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+import time
+from collections.abc import Generator
+from typing import Final
+
+import uvicorn
+
+from genesis_stack.engine.interface import EngineState, EngineUnavailableError
+from genesis_stack.server import log
+from genesis_stack.server.app import App
+from genesis_stack.server.config_file import ConfigFile
+from genesis_stack.server.listeners import BACKLOG
+from genesis_stack.server.notify import Notifier
+from genesis_stack.server.served_model import EngineFactory, ServedModel
+
+KEEP_ALIVE_S: Final = 75
+"""Idle seconds of a connection: more than the 60 of usual proxies, which would otherwise reuse a dead one."""
+
+FAILED_LINGER_S: Final = 3.0
+"""How long a failed server answers with its reason before it exits: who waits for it learns why."""
+
+SETTLE_S: Final = 0.1
+"""Between the last accept and closing idle connections: what was accepted gets to send its request."""
+
+CANCEL_S: Final = 1.0
+"""Of the drain's time, what is kept for telling cancelled clients."""
+
+POLL_S: Final = 0.25
+
+_log = logging.getLogger(__name__)
+
+
+class _Server(uvicorn.Server):
+    """uvicorn that leaves the signals to us."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None]:
+        """Capture none: SIGTERM is a drain with exit code 0, not a death by signal."""
+        yield
+
+
+class Lifecycle:
+    """One run of the server."""
+
+    def __init__(self, file: ConfigFile, engine: EngineFactory) -> None:
+        self._file = file
+        self._factory = engine
+        self._served = ServedModel(file.config, file.digest)
+        self._notifier = Notifier.from_environment()
+        self._stop = asyncio.Event()
+        self._exit_code = 0
+
+    async def run(self, listeners: list[socket.socket]) -> int:
+        """Serve on these sockets until SIGTERM, SIGINT or the engine's failure; returns the exit code."""
+        started = time.perf_counter()
+        log.configure()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        server = _Server(self._uvicorn_config())
+        self._notifier.status("loading the model")
+        serving = asyncio.create_task(server.serve(listeners))
+        loading = asyncio.create_task(self._load(started))
+        watching = asyncio.create_task(self._watch())
+        stopping = asyncio.create_task(self._stop.wait())
+        await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        await self._drain(server, serving)
+        for task in (loading, watching, stopping):
+            task.cancel()
+        return self._exit_code
+
+    def _uvicorn_config(self) -> uvicorn.Config:
+        """No access log of its own, no lifespan, no WebSocket; h11 because it bounds headers."""
+        return uvicorn.Config(
+            App(self._served),
+            http="h11",
+            loop="asyncio",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            backlog=BACKLOG,
+            timeout_keep_alive=KEEP_ALIVE_S,
+            timeout_graceful_shutdown=int(self._file.config.limits.drain_timeout_s + 2 * CANCEL_S),
+        )
+
+    async def _load(self, started: float) -> None:
+        try:
+            await self._served.load(self._factory)
+        except Exception:  # noqa: BLE001 -- whatever it is, /health tells it and the process ends
+            _log.exception("the model could not be loaded")
+            await self._fail(self._served.failure or "")
+        else:
+            seconds = time.perf_counter() - started
+            _log.info("ready", extra={"model": self._file.config.model, "seconds": round(seconds, 3)})
+            self._notifier.ready(f"serving {self._file.config.model}")
+
+    async def _watch(self) -> None:
+        """Beat while the engine's loop moves; end the process when the engine has failed."""
+        beats = (self._notifier.watchdog_s or 4 * POLL_S) / 4
+        last_heartbeat = 0.0
+        while True:
+            await asyncio.sleep(min(beats, POLL_S))
+            try:
+                heartbeat = self._served.engine.heartbeat()
+            except EngineUnavailableError:
+                continue
+            if self._served.state is EngineState.FAILED:
+                _log.error("the engine has failed")
+                await self._fail("the engine has failed")
+            elif heartbeat != last_heartbeat and self._notifier.watchdog_s is not None:
+                self._notifier.beat()
+            last_heartbeat = heartbeat
+
+    async def _fail(self, reason: str) -> None:
+        self._exit_code = 1
+        self._notifier.status(f"failed: {reason.splitlines()[0] if reason else 'unknown'}")
+        await asyncio.sleep(FAILED_LINGER_S)
+        self._stop.set()
+
+    async def _drain(self, server: uvicorn.Server, serving: asyncio.Task[None]) -> None:
+        """Accept nothing more, finish what came in within the drain's time, then cancel the rest.
+
+        The manager keeps the listening socket: who connects from now on waits for the next process.
+        """
+        self._notifier.stopping("finishing running requests")
+        timeout = self._file.config.limits.drain_timeout_s
+        for accepting in getattr(server, "servers", ()):
+            accepting.close()
+        await asyncio.sleep(SETTLE_S)
+        server.should_exit = True
+        await asyncio.wait({serving}, timeout=max(0.0, timeout - CANCEL_S))
+        await self._served.drain(CANCEL_S)
+        await serving
