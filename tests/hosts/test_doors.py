@@ -206,7 +206,7 @@ def test_effective_confinement_is_what_the_kernel_shows(doors: Host, model: str)
 
 @pytest.mark.parametrize(("model", "promised"), [("strict", 0.2), ("standard", 1.0)])
 def test_exposure_is_as_promised(doors: Host, model: str, promised: float) -> None:
-    """The score that systemd gives the loaded unit; --threshold= counts in hundredths of its scale of 10."""
+    """The score that systemd gives the loaded unit; --threshold= is ten times the score."""
     unit = f"{model}-server.service"
     doors.run(["systemd-analyze", "security", f"--threshold={promised * 10:.0f}", unit])
 

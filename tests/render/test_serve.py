@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+
+import pytest
+
+from genesis_stack.layout import Layout
+from genesis_stack.protocol.serve_config import FileRef, ServeConfig
+from genesis_stack.render import ResolvedModel
+from genesis_stack.render.serve import config_file, serve_config
+from genesis_stack.spec.load import loads
+from genesis_stack.spec.model import Stack
+
+LAYOUT = Layout.system()
+RESOLVED = ResolvedModel(FileRef(path="/models/x", sha256="a" * 64, size=5))
+
+
+def stack(cpus: float = 4, engine: str = "{}") -> Stack:
+    """A stack of one model."""
+    digest = "a" * 64
+    return loads(
+        f"""
+api_version: genesis.stack/v1
+name: test
+models:
+  smol:
+    port: 8000
+    weights: {{source: "hf://owner/smol/model.gguf", sha256: {digest}}}
+    engine: {engine}
+    budget: {{memory: 1GiB, cpus: {cpus}}}
+"""
+    )
+
+
+@pytest.mark.parametrize(
+    ("cpus", "decode", "prefill"), [(0.5, 1, 1), (1, 1, 1), (1.5, 1, 2), (2, 2, 2), (3.9, 3, 4)]
+)
+def test_auto_threads_come_from_the_cpu_budget(cpus: float, decode: int, prefill: int) -> None:
+    """Decoding waits for its slowest thread, so each gets a whole core; prefill uses what is there."""
+    engine = serve_config(stack(cpus), "smol", RESOLVED, LAYOUT).engine
+    assert (engine.threads, engine.threads_batch) == (decode, prefill)
+
+
+def test_declared_threads_are_kept() -> None:
+    """What the operator says goes before what is computed."""
+    engine = serve_config(stack(4, "{threads: 3, threads_batch: 2}"), "smol", RESOLVED, LAYOUT).engine
+    assert (engine.threads, engine.threads_batch) == (3, 2)
+
+
+def test_the_file_names_every_value() -> None:
+    """The server has no defaults of its own: what is on disk is what runs."""
+    file = config_file(stack(), "smol", RESOLVED, LAYOUT, owner="root")
+    config = ServeConfig.model_validate_json(file.content)
+    assert config == serve_config(stack(), "smol", RESOLVED, LAYOUT)
+    assert config.model_fields_set == set(ServeConfig.model_fields)
+    assert config.engine.model_fields_set == set(type(config.engine).model_fields)
+    assert file.path == PurePosixPath("/etc/genesis-stack/models/smol.json")
+
+
+def test_the_verified_files_are_served() -> None:
+    """Path, digest and size are the model store's, not the stack's."""
+    assert serve_config(stack(), "smol", RESOLVED, LAYOUT).weights == RESOLVED.weights
+
+
+def test_a_prefix_cache_gets_a_place_only_if_it_has_disk() -> None:
+    """Without disk the cache ends with the process."""
+    without = serve_config(stack(), "smol", RESOLVED, LAYOUT)
+    with_disk = serve_config(stack(engine="{prefix_cache_disk: 1GiB}"), "smol", RESOLVED, LAYOUT)
+    assert without.engine.prefix_cache_dir is None
+    assert with_disk.engine.prefix_cache_dir == "/var/lib/genesis-stack/prefix-cache/smol"
