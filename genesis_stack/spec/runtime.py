@@ -50,8 +50,12 @@ class EngineSettings(Frozen):
     prefix_cache: bool = Field(
         default=True, description="Keep prompts that were read, for requests that begin the same way."
     )
+    prefix_cache_ram: ByteSize = Field(
+        default=0,
+        description="Memory, inside the budget, for prompts that had to leave the KV cache; 0 drops them.",
+    )
     prefix_cache_disk: ByteSize = Field(
-        default=0, description="Disk space for prompts kept across restarts; 0 keeps none."
+        default=0, description="How much of prefix_cache_ram is kept on disk across restarts; 0 keeps none."
     )
 
 

@@ -7,12 +7,11 @@ import types
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, Union, get_args, get_origin
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from genesis_stack.spec.document import Document
-from genesis_stack.spec.fields import Frozen
 from genesis_stack.spec.problems import Path, Problem, did_you_mean, show_path, show_text
 
 _SENTENCES: Final = {
@@ -23,6 +22,7 @@ _SENTENCES: Final = {
     "string_type": "must be text",
     "dict_type": "must be a mapping of `name: value` lines",
     "model_type": "must be a mapping of `key: value` lines",
+    "path_type": "must be a path",
     "tuple_type": "must be a list",
     "greater_than": "must be more than {gt}",
     "greater_than_equal": "must be at least {ge}",
@@ -37,30 +37,35 @@ _KEY: Final = "[key]"  # what pydantic ends the location of a bad key with
 
 
 def problems_of(
-    error: ValidationError, document: Document, root: type[Frozen]
+    error: ValidationError, document: Document, root: type[BaseModel]
 ) -> Iterator[tuple[Path, Problem]]:
-    """Each problem with the path of what must go for the rest to be looked at; one a place in the text."""
+    """Each problem with the path it is about, except that a key is missing where a merge was to bring it."""
     for detail in error.errors(include_url=False):
-        path = tuple(part for part in detail["loc"] if part != _KEY)
-        match detail["type"]:
-            case "missing":
-                if path[:-1] not in document.merged:
-                    yield path[:-1], _missing(path, document, root)
-            case "extra_forbidden":
-                yield path, _unknown(path, document, root)
-            case _:
-                at = document.positions.known(path)
-                yield at, _wrong(detail, at, document, is_key=_KEY in detail["loc"])
+        if detail["type"] != "missing" or detail["loc"][:-1] not in document.merged:
+            yield problem_of(detail, document, root)
 
 
-def _missing(path: Path, document: Document, root: type[Frozen]) -> Problem:
+def problem_of(detail: ErrorDetails, document: Document, root: type[BaseModel]) -> tuple[Path, Problem]:
+    """One problem with the path it is about; of a missing key, that of the mapping it is missing in."""
+    path = tuple(part for part in detail["loc"] if part != _KEY)
+    match detail["type"]:
+        case "missing":
+            return path[:-1], _missing(path, document, root)
+        case "extra_forbidden":
+            return path, _unknown(path, document, root)
+        case _:
+            at = document.positions.known(path)
+            return at, _wrong(detail, at, document, is_key=_KEY in detail["loc"])
+
+
+def _missing(path: Path, document: Document, root: type[BaseModel]) -> Problem:
     fields = fields_at(path[:-1], root)
     description = fields[str(path[-1])].description if str(path[-1]) in fields else None
     mark = document.positions.of_key(path[:-1])
     return Problem(document.name, mark.line, mark.column, show_path(path), "is required", description)
 
 
-def _unknown(path: Path, document: Document, root: type[Frozen]) -> Problem:
+def _unknown(path: Path, document: Document, root: type[BaseModel]) -> Problem:
     mark = document.positions.of_key(path)
     hint = did_you_mean(str(path[-1]), fields_at(path[:-1], root))
     return Problem(document.name, mark.line, mark.column, show_path(path), UNKNOWN_KEY, hint)
@@ -72,7 +77,8 @@ def _wrong(detail: ErrorDetails, path: Path, document: Document, *, is_key: bool
     hint = context.get("hint")
     if detail["type"] == "literal_error":
         choices = re.findall(r"'([^']*)'", context["expected"])
-        what = "must be " + " or ".join(choices) + _given(given, shown=True)
+        listed = " or ".join(filter(None, (", ".join(choices[:-1]), choices[-1])))
+        what = f"must be {listed}" + _given(given, shown=True)
         hint = did_you_mean(given, choices) if isinstance(given, str) and len(choices) > 1 else None
         hint = hint if hint and hint.startswith("did") else None
     elif sentence := _SENTENCES.get(detail["type"]):
@@ -110,12 +116,12 @@ def _quotes(kind: str, value: object) -> str | None:
     return None
 
 
-def fields_at(path: Path, root: type[Frozen]) -> dict[str, FieldInfo]:
+def fields_at(path: Path, root: type[BaseModel]) -> dict[str, FieldInfo]:
     """The keys that the mapping at `path` may have, as they are written; empty where any name may stand."""
     model: Any = root
     for part in path:
         model = _inside(model, part)
-    if isinstance(model, type) and issubclass(model, Frozen):
+    if isinstance(model, type) and issubclass(model, BaseModel):
         return {info.alias or name: info for name, info in model.model_fields.items()}
     return {}
 
@@ -127,7 +133,7 @@ def _inside(model: Any, part: str | int) -> Any:
         return _bare(get_args(model)[1])
     if origin is tuple:
         return _bare(get_args(model)[0])
-    if isinstance(model, type) and issubclass(model, Frozen):
+    if isinstance(model, type) and issubclass(model, BaseModel):
         for name, info in model.model_fields.items():
             if part == (info.alias or name):
                 return _bare(info.annotation)

@@ -79,9 +79,15 @@ def _engine(path: Path, model: Model) -> Iterator[Finding]:
                 f"{threads} threads are more than the budget's {model.budget.cpus:g} cpus",
                 f"set {key} to {max(1, int(model.budget.cpus))} or auto, or raise budget.cpus",
             )
-    if model.engine.prefix_cache_disk and not model.engine.prefix_cache:
+    if model.engine.prefix_cache_ram and not model.engine.prefix_cache:
         yield Finding(
-            (*path, "engine", "prefix_cache_disk"), "prefix_cache is off", "turn it on, or remove this"
+            (*path, "engine", "prefix_cache_ram"), "prefix_cache is off", "turn it on, or remove this"
+        )
+    if model.engine.prefix_cache_disk > model.engine.prefix_cache_ram:
+        yield Finding(
+            (*path, "engine", "prefix_cache_disk"),
+            "what is read back from disk does not fit into prefix_cache_ram",
+            "set prefix_cache_ram to at least as much",
         )
 
 
