@@ -1,1 +1,1 @@
-"""placeholder"""
+"""Model files: fetch, verify, GGUF facts, memory fit."""
