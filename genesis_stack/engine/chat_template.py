@@ -1,25 +1,20 @@
 """Renders a conversation with the model's own chat template, and turns the text into tokens.
 
 The template is code that came with the model file, so it runs in a process of its own
-(`template_worker`), with bounds on size, memory and time. The conversation is data that came from a
+(`TemplateProcess`), with bounds on size, memory and time. The conversation is data that came from a
 client, so a control token written in it stays plain text: see `Shield`.
 """
 
 from __future__ import annotations
 
-import asyncio
-import json
 import re
 import secrets
-import socket
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Final, Protocol, Self
+from typing import Any, Final, Protocol
 
-from genesis_stack.engine.interface import EngineInfo, InvalidRequestError, Token
+from genesis_stack.engine.interface import EngineInfo, Token
+from genesis_stack.engine.template_process import TemplateProcess
 
 CHATML: Final = (
     "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n"
@@ -27,27 +22,12 @@ CHATML: Final = (
 )
 """For models whose file has no template."""
 
-RENDER_TIMEOUT_S: Final = 5.0
-"""Wall-clock seconds for one rendering."""
-
-LONGEST_LINE: Final = 256 * 2**20
-"""Bytes of one message on the pipe; requests are bounded long before."""
-
-_WORKER: Final = Path(__file__).with_name("template_worker.py")
-
 
 class Tokenize(Protocol):
     """`Engine.tokenize`."""
 
     def __call__(self, text: str, *, add_special: bool, parse_special: bool) -> list[Token]:
         """Token ids of a text."""
-
-
-class TemplateError(InvalidRequestError):
-    """The template refused the messages, failed on them, or broke its bounds."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(message, param="messages")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,16 +89,15 @@ class Shield:
 
 
 class ChatTemplate:
-    """The template of one model, with the process that renders it."""
+    """The template of one model, rendered by `process`."""
 
-    def __init__(self, info: EngineInfo) -> None:
+    def __init__(self, info: EngineInfo, process: TemplateProcess) -> None:
         self.source = info.chat_template or CHATML
         self.bos_text = info.bos_text
         self._eos_text = info.eos_text
         longest_first = sorted(filter(None, info.control_tokens), key=len, reverse=True)
         self._control_tokens = re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
-        self._worker: _Worker | None = None
-        self._turn = asyncio.Lock()
+        self._process = process
 
     async def render(
         self,
@@ -140,77 +119,4 @@ class ChatTemplate:
             "eos_token": self._eos_text,
             "add_generation_prompt": True,
         }
-        return Rendered(await self._text(variables), shield.placeholders)
-
-    async def start(self) -> None:
-        """Start the worker and check that the template compiles. Raises TemplateError."""
-        async with self._turn:
-            await self._running_worker()
-
-    async def close(self) -> None:
-        """End the worker."""
-        if self._worker is not None:
-            await self._worker.kill()
-            self._worker = None
-
-    async def _text(self, variables: Mapping[str, Any]) -> str:
-        async with self._turn:
-            worker = await self._running_worker()
-            try:
-                async with asyncio.timeout(RENDER_TIMEOUT_S):
-                    return await worker.ask(variables)
-            except TemplateError:
-                raise
-            except BaseException as exc:
-                await self.close()
-                if isinstance(exc, TimeoutError):
-                    raise TemplateError(
-                        "The model's chat template takes too long on these messages."
-                    ) from None
-                if isinstance(exc, OSError | EOFError):
-                    raise TemplateError("The model's chat template failed on these messages.") from None
-                raise
-
-    async def _running_worker(self) -> _Worker:
-        if self._worker is None:
-            self._worker = await _Worker.start()
-            await self._worker.ask({"source": self.source})
-        return self._worker
-
-
-@dataclass(frozen=True, slots=True)
-class _Worker:
-    """The other end: one JSON object a line, there and back."""
-
-    process: subprocess.Popen[bytes]
-    reader: asyncio.StreamReader
-    writer: asyncio.StreamWriter
-
-    @classmethod
-    async def start(cls) -> Self:
-        ours, theirs = socket.socketpair()
-        with theirs:
-            argv = [sys.executable, "-I", str(_WORKER)]
-            process = await asyncio.to_thread(_started, argv, theirs)
-        reader, writer = await asyncio.open_connection(sock=ours, limit=LONGEST_LINE)
-        return cls(process, reader, writer)
-
-    async def ask(self, message: Mapping[str, Any]) -> str:
-        self.writer.write(json.dumps(message).encode() + b"\n")
-        await self.writer.drain()
-        line = await self.reader.readline()
-        if not line:
-            raise EOFError
-        answer = json.loads(line)
-        if "error" in answer:
-            raise TemplateError(f"The model's chat template refuses these messages: {answer['error']}")
-        return str(answer["text"])
-
-    async def kill(self) -> None:
-        self.process.kill()
-        self.writer.close()
-        await asyncio.to_thread(self.process.wait)
-
-
-def _started(argv: list[str], pipe: socket.socket) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(argv, stdin=pipe.fileno(), stdout=pipe.fileno())
+        return Rendered(await self._process.render(self.source, variables), shield.placeholders)

@@ -1,9 +1,8 @@
 """A process that renders one chat template: JSON lines in, JSON lines out, under resource limits.
 
-It is run by path (`python -I template_worker.py`) and imports nothing of this package. The first line
-is `{"source": …}`, every further one holds the template's variables. Each is answered by `{"text": …}`
-or `{"error": …}`. A template that eats memory meets RLIMIT_AS; one that never ends is killed by the
-parent.
+It is run by path (`python -I template_worker.py`) and imports nothing of this package. `{"source": …}`
+sets the template, `{"variables": …}` renders it. Each is answered by `{"text": …}` or `{"error": …}`.
+A template that eats memory meets RLIMIT_AS; one that never ends is killed by the parent.
 """
 
 from __future__ import annotations
@@ -75,15 +74,15 @@ def main() -> None:
     """Answer lines until the parent goes away."""
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    template: Template | None = None
+    template = compiled("")
     for line in sys.stdin.buffer:
         try:
             message = json.loads(line)
-            if template is None:
+            if "source" in message:
                 template = compiled(message["source"])
                 answer = {"text": ""}
             else:
-                answer = {"text": rendered(template, message)}
+                answer = {"text": rendered(template, message["variables"])}
         except (Refused, TemplateError, ArithmeticError, LookupError, TypeError, ValueError) as exc:
             answer = {"error": str(exc)[:LONGEST_ERROR]}
         except (MemoryError, RecursionError):

@@ -11,7 +11,7 @@ from starlette.routing import Route, Router
 from starlette.types import Message, Receive, Scope, Send
 
 from genesis_stack.protocol.headers import REQUEST_ID
-from genesis_stack.server import chat, completions, embeddings, introspect
+from genesis_stack.server import chat, completions, embeddings, introspect, responses
 from genesis_stack.server.errors import (
     ClientGoneError,
     HttpError,
@@ -96,6 +96,7 @@ def _routes() -> list[Route]:
         Route("/v1/models/{model:path}", introspect.retrieve_model),
         Route("/v1/chat/completions", chat.create_chat_completion, methods=["POST"]),
         Route("/v1/completions", completions.create_completion, methods=["POST"]),
+        Route("/v1/responses", responses.create_response, methods=["POST"]),
         Route("/v1/embeddings", embeddings.create_embeddings, methods=["POST"]),
         Route("/health", introspect.health),
         Route("/metrics", _metrics),

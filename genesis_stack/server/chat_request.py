@@ -99,6 +99,9 @@ class NamedToolChoice(StrictModel):
     function: NamedFunction
 
 
+ToolChoice = Literal["none", "auto", "required"] | NamedToolChoice
+
+
 class JsonSchemaFormat(StrictModel):
     """A named JSON schema; aliased because pydantic's models own the name `schema`."""
 
@@ -138,7 +141,7 @@ class ChatRequest(SamplingFields):
     logprobs: bool | None = None
     top_logprobs: int | None = Field(None, ge=0, le=20)
     tools: list[Tool] | None = Field(None, max_length=MAX_TOOLS)
-    tool_choice: Literal["none", "auto", "required"] | NamedToolChoice | None = None
+    tool_choice: ToolChoice | None = None
     parallel_tool_calls: bool | None = None
     response_format: ResponseFormat | None = None
     chat_template_kwargs: JsonObject | None = Field(None, max_length=16)

@@ -34,9 +34,14 @@ def served_of(request: Request) -> ServedModel:
 
 
 async def body_of(request: Request, model: type[Model]) -> Model:
-    """The validated body; see `read_json`. Ignored fields are noted for the log and the metrics."""
-    body = await read_json(request, model, limit=served_of(request).config.limits.max_body_bytes)
+    """The validated body, once the model is there to work on it; see `read_json`.
+
+    Ignored fields are noted for the log and the metrics.
+    """
+    served = served_of(request)
+    body = await read_json(request, model, limit=served.config.limits.max_body_bytes)
     exchange_of(request.scope).ignored_fields = body.ignored
+    await served.settled()
     return body.value
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable
 
 from genesis_stack.engine.chat_template import ChatTemplate
 from genesis_stack.engine.interface import Engine, EngineState, EngineUnavailableError
+from genesis_stack.engine.template_process import TemplateProcess
 from genesis_stack.protocol.serve_config import ServeConfig
 
 EngineFactory = Callable[[ServeConfig], Awaitable[Engine]]
@@ -29,6 +32,8 @@ class ServedModel:
         self.failure: str | None = None
         self._engine: Engine | None = None
         self._template: ChatTemplate | None = None
+        self._process = TemplateProcess()
+        self._settled = asyncio.Event()
 
     @property
     def state(self) -> EngineState:
@@ -54,23 +59,32 @@ class ServedModel:
         return self._template
 
     async def load(self, factory: EngineFactory) -> None:
-        """Make the engine, start it and its template; raises what they raise."""
+        """Make the engine and start it; raises what it raises. The template's process starts meanwhile."""
         try:
+            await self._process.start()
             self._engine = await factory(self.config)
             await self._engine.start()
-            template = ChatTemplate(self._engine.info)
-            await template.start()
-            self._template = template
+            self._template = ChatTemplate(self._engine.info, self._process)
         except Exception as exc:
             self.failure = f"{type(exc).__name__}: {exc}"
             raise
+        finally:
+            self._settled.set()
+
+    async def settled(self) -> None:
+        """Wait until the model is loaded, has failed or stops, but no longer than a request may take.
+
+        A client that comes during a restart waits in line like everybody else instead of being sent away.
+        """
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._settled.wait(), self.config.limits.request_timeout_s)
 
     async def drain(self, timeout_s: float) -> None:
         """Finish what runs within `timeout_s` seconds and let go of everything."""
+        self._settled.set()
         if self._engine is not None:
             await self._engine.drain(timeout_s)
-        if self._template is not None:
-            await self._template.close()
+        await self._process.close()
 
     def _unavailable(self) -> EngineUnavailableError:
         reason = "The model is loading." if self.failure is None else "The model could not be loaded."
