@@ -133,7 +133,7 @@ def _watcher(name: str, drain_timeout: float, layout: Layout, runtime: Runtime) 
         ("stdin_socket", name),
         ("autostart", False),  # the reconciler starts servers in waves
         ("copy_env", True),
-        ("max_retry", -1),  # clients wait in the backlog: giving up would leave them there for good
+        ("max_retry", 1),  # attempts of one start; circus does nothing else while it repeats them
         ("stop_signal", "SIGTERM"),
         ("graceful_timeout", drain_timeout + DRAIN_MARGIN),
         *streams,

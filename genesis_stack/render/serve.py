@@ -75,6 +75,8 @@ def _engine(model: Model, prefix_cache: PurePosixPath) -> EngineConfig:
         queue_tokens=settings.queue_tokens,
         step_target_ms=settings.step_target * 1000,
         prefix_cache=settings.prefix_cache,
+        prefix_cache_ram=settings.prefix_cache_ram,
+        prefix_cache_disk=settings.prefix_cache_disk,
         prefix_cache_dir=str(prefix_cache) if settings.prefix_cache_disk else None,
     )
 

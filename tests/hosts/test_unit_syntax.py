@@ -71,7 +71,9 @@ def test_an_odd_path_is_bound_and_no_other(host: Host) -> None:
         Directive("Type", "oneshot"),
         Directive("TemporaryFileSystem", "/srv"),
         Directive("BindReadOnlyPaths", path_word(odd)),
-        Directive("ExecStart", " ".join(map(exec_word, ("/bin/cp", odd / "file", "/run/copied")))),
+        Directive(
+            "ExecStart", " ".join(exec_word(word) for word in ("/bin/cp", odd / "file", "/run/copied"))
+        ),
     )
     host.write("/etc/systemd/system/bound.service", unit("a test", [Section("Service", lines)]))
     host.systemctl("start", "bound.service")

@@ -65,6 +65,8 @@ def test_the_verified_files_are_served() -> None:
 def test_a_prefix_cache_gets_a_place_only_if_it_has_disk() -> None:
     """Without disk the cache ends with the process."""
     without = serve_config(stack(), "smol", RESOLVED, LAYOUT)
-    with_disk = serve_config(stack(engine="{prefix_cache_disk: 1GiB}"), "smol", RESOLVED, LAYOUT)
+    with_disk = serve_config(
+        stack(engine="{prefix_cache_ram: 64MiB, prefix_cache_disk: 64MiB}"), "smol", RESOLVED, LAYOUT
+    )
     assert without.engine.prefix_cache_dir is None
     assert with_disk.engine.prefix_cache_dir == "/var/lib/genesis-stack/prefix-cache/smol"
