@@ -56,20 +56,16 @@ class PrefixTree:
 
     def match(self, tokens: array[int]) -> Match | None:
         """The longest prefix of `tokens` that is in the cache."""
-        node, length = self._root, 0
-        while length < len(tokens):
-            step = max(
-                ((common_length(child.tokens, tokens, length), child) for child in node.children),
-                key=lambda pair: pair[0],
-                default=(0, node),
-            )
-            if step[0] == 0:
-                break
-            node = step[1]
-            length += step[0]
-            if length < node.end:
-                break
-        return Match(length, next(iter(node.holders)), node) if length else None
+        best, longest = self._root, 0
+        todo = [self._root]  # several children may begin alike: their sequences computed the same tokens
+        while todo:
+            for child in todo.pop().children:
+                length = child.start + common_length(child.tokens, tokens, child.start)
+                if length > longest:
+                    best, longest = child, length
+                if length == child.end:
+                    todo.append(child)
+        return Match(longest, next(iter(best.holders)), best) if longest else None
 
     def attach(self, sequence: int, match: Match | None) -> None:
         """Register a new sequence that holds nothing, or the cells of `match`."""
