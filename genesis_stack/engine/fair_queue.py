@@ -1,8 +1,9 @@
 """The waiting line: fair between clients, first come first served within one.
 
-Start-time fair queueing (Goyal, Vin, Cheng, 1996): each client has a virtual time that advances with the
-tokens it was given; who has had the least is next. A client that comes back after a pause starts at the
-present virtual time, so that pausing saves nothing up.
+Each client has a virtual time that advances with the tokens it was given; who has had the least is next.
+The present virtual time advances with everyone's tokens, shared among those who wait, and is never behind
+the least of them (WF2Q+: Bennett and Zhang, 1996). Newcomers and those who come back start there, so that
+pausing saves nothing up and no stream of newcomers starves who is already waiting.
 """
 
 from __future__ import annotations
@@ -59,11 +60,12 @@ class FairQueue(Generic[T]):
         client = min(self._lines, key=lambda name: self._virtual[name])
         line = self._lines[client]
         item = line.popleft()
-        self._now = self._virtual[client]
         self._virtual[client] += item.cost
+        self._now += item.cost / len(self._lines)
         if not line:
             del self._lines[client]
-            self._forget()
+        self._now = max(self._now, min((self._virtual[name] for name in self._lines), default=0.0))
+        self._forget()
         return item
 
     def remove(self, item: T) -> bool:
@@ -74,6 +76,7 @@ class FairQueue(Generic[T]):
         line.remove(item)
         if not line:
             del self._lines[item.client]
+            self._forget()
         return True
 
     def _forget(self) -> None:
