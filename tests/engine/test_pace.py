@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from genesis_stack.engine.pace import Pace
+
+TARGET = 0.15
+seconds = st.floats(1e-5, 5.0)
+
+
+def learned(decode_step: float, prompt_token: float) -> Pace:
+    """A pace that has seen a machine of this speed."""
+    pace = Pace(TARGET)
+    for _ in range(20):
+        pace.observe(1, 0, decode_step)
+        pace.observe(0, 100, 100 * prompt_token)
+    return pace
+
+
+@given(seconds, seconds, st.integers(0, 16), st.integers(1, 4096))
+def test_a_chunk_fits_the_batch_and_gets_on(
+    decode_step: float, prompt_token: float, decoding: int, capacity: int
+) -> None:
+    """However slow the machine: at least one token, at most what the batch takes."""
+    assert 1 <= learned(decode_step, prompt_token).chunk(decoding, capacity) <= capacity
+
+
+def test_a_first_guess_is_bounded_too() -> None:
+    """Before anything was measured."""
+    assert 1 <= Pace(TARGET).chunk(4, 16) <= 16
+    assert 1 <= Pace(TARGET).chunk(0, 2048) <= 2048
+
+
+@given(seconds, seconds, seconds)
+def test_a_slower_machine_takes_smaller_chunks(decode_step: float, one: float, other: float) -> None:
+    """The chunk shrinks as prompt tokens cost more."""
+    fast, slow = sorted((one, other))
+    assert learned(decode_step, slow).chunk(2, 512) <= learned(decode_step, fast).chunk(2, 512)
+
+
+@given(st.floats(1e-3, 0.05), st.floats(1e-4, 5e-3))
+def test_who_streams_is_not_stalled_far_beyond_the_target(decode_step: float, prompt_token: float) -> None:
+    """A step with its chunk stays near the declared step, unless the smallest chunk is already longer."""
+    chunk = learned(decode_step, prompt_token).chunk(4, 4096)
+    allowed = max(TARGET, 2.5 * decode_step)
+    assert chunk * prompt_token <= allowed or chunk <= 8
+
+
+@given(seconds, seconds)
+def test_a_prompt_gets_more_when_nobody_streams(decode_step: float, prompt_token: float) -> None:
+    """There is nobody to stall then."""
+    pace = learned(decode_step, prompt_token)
+    if decode_step <= TARGET:
+        assert pace.chunk(0, 4096) >= pace.chunk(4, 4096)
+
+
+@given(st.integers(0, 100), st.integers(0, 100), st.integers(0, 10_000), st.integers(0, 10_000))
+def test_the_wait_grows_with_the_queue(fewer: int, more: int, shorter: int, longer: int) -> None:
+    """More requests or more prompt before one: a longer wait; never below a second."""
+    fewer, more = sorted((fewer, more))
+    shorter, longer = sorted((shorter, longer))
+    pace = learned(0.02, 0.002)
+    assert 1.0 <= pace.wait(fewer, shorter, 8) <= pace.wait(more, longer, 8)
+
+
+def test_the_wait_is_a_forecast_of_the_work_ahead() -> None:
+    """Twenty requests that generate 100 tokens each, on two slots of 20 ms a step."""
+    pace = learned(0.02, 0.002)
+    for _ in range(50):
+        pace.finished(100)
+    forecast = 20 / 2 * 100 * 0.02 + 1000 * 0.002
+    assert 0.8 * forecast <= pace.wait(20, 1000, 2) <= 1.2 * forecast
