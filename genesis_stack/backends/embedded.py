@@ -27,6 +27,7 @@ from genesis_stack.backends.interface import (
     Phase,
     Service,
 )
+from genesis_stack.errors import GenesisError
 from genesis_stack.layout import Layout
 from genesis_stack.protocol.serve_config import ServeConfig
 from genesis_stack.render import RenderedFile, ResolvedModel, Runtime
@@ -139,14 +140,21 @@ class EmbeddedBackend:
         """Start the server's process; the arbiter keeps it alive from then on."""
         durable.step(f"start {service.model}")
         self.arbiter.ask("start", name=service.model, waiting=True)
+        self._check_started(service)
 
     def restart(self, service: Service) -> None:
         """Drain, stop and start, while the arbiter keeps the port."""
         durable.step(f"restart {service.model}")
         patience = STOP_SECONDS + service.drain
-        if len(self.arbiter.ask("stats", name=service.model)["info"]) > 1:
+        if len(self._living(service.model)) > 1:
             self.arbiter.ask("decr", name=service.model, nb=1, waiting=True, timeout=patience)
         self.arbiter.ask("restart", name=service.model, waiting=True, timeout=patience)
+        self._check_started(service)
+
+    def _check_started(self, service: Service) -> None:
+        if self.arbiter.ask("status")["statuses"][service.model] == "stopped":
+            hint = f"see {self.arbiter.logs / 'circus.log'}"
+            raise GenesisError(f"{service.model}: its program could not be run", hint=hint)
 
     def release(self, model: str) -> None:
         """Take the server out of the arbiter; the next `reload` closes its port."""
@@ -166,7 +174,7 @@ class EmbeddedBackend:
     def finish_beside(self, service: Service, *, keep_new: bool) -> None:
         """Back to one process. The arbiter ends the oldest; to keep that one, the newest is killed first."""
         durable.step(f"finish beside {service.model}")
-        processes = self.arbiter.ask("stats", name=service.model)["info"]
+        processes = self._living(service.model)
         if not keep_new and len(processes) > 1:
             newest = max(processes, key=lambda pid: float(processes[pid]["started"]))
             with contextlib.suppress(ProcessLookupError):
@@ -174,6 +182,10 @@ class EmbeddedBackend:
         if len(processes) > 1:
             patience = STOP_SECONDS + service.drain
             self.arbiter.ask("decr", name=service.model, nb=1, waiting=True, timeout=patience)
+
+    def _living(self, model: str) -> dict[str, Mapping[str, Any]]:
+        processes = self.arbiter.ask("stats", name=model)["info"]
+        return {pid: info for pid, info in processes.items() if isinstance(info, dict)}
 
     def shutdown(self) -> None:
         """End all servers and the arbiter."""
@@ -194,7 +206,8 @@ class EmbeddedBackend:
 def _observed(phase: str | None, processes: Mapping[str, Mapping[str, Any]]) -> ObservedService:
     if phase is None:
         return ObservedService(Phase.ABSENT, listening=False)
-    if not processes:
+    living = {pid: info for pid, info in processes.items() if isinstance(info, dict)}  # a text: just died
+    if not living:
         return ObservedService(Phase.STOPPED if phase == "stopped" else Phase.STARTING)
-    pid, info = max(processes.items(), key=lambda item: float(item[1]["started"]))
+    pid, info = max(living.items(), key=lambda item: float(item[1]["started"]))
     return ObservedService(PHASES[phase], int(pid), float(info["started"]), memory=procfs.resident(int(pid)))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from genesis_stack.backends import Backend, Desired
+from genesis_stack import durable
+from genesis_stack.backends import Backend, Desired, Phase, Service
 from genesis_stack.errors import ExitCode, GenesisError
 from genesis_stack.layout import Layout
 from genesis_stack.modelstore.store import Store
@@ -14,12 +15,12 @@ from genesis_stack.reconcile.desired import desire
 from genesis_stack.reconcile.execute import Say
 from genesis_stack.reconcile.generations import Generations
 from genesis_stack.reconcile.plan import make_plan
+from genesis_stack.reconcile.state import read_state
 from genesis_stack.reconcile.steps import Action, Plan
 from genesis_stack.reconcile.transaction import Transaction
-from genesis_stack.render import ResolvedModel, as_declared
 from genesis_stack.spec.model import Stack
 
-Fetch = Callable[[Stack], Mapping[str, ResolvedModel]]
+Fetch = Callable[[Stack], None]
 """Gets every model file of a stack, verified, into the store."""
 
 
@@ -46,19 +47,22 @@ class Host:
         """The switches of this host."""
         return Transaction(self.layout, self.backend, self.say)
 
-    def plan(self, stack: Stack, source: str) -> Plan:
-        """What an apply would do now; changes nothing."""
-        resolved = as_declared(stack, self.layout)
-        return self._plan(desire(stack, source, resolved, self.backend, self.layout))
+    def plan(self, stack: Stack, source: str, unfinished: tuple[str, ...] = ()) -> Plan:
+        """What an apply would do now; changes nothing. `unfinished` is what `recover` has returned."""
+        return self._plan(self._desire(stack, source), unfinished)
 
-    def plan_generation(self, number: int) -> Plan:
+    def plan_generation(self, number: int, unfinished: tuple[str, ...] = ()) -> Plan:
         """What a rollback to a stored generation would do now; changes nothing."""
-        return self._plan(Generations(self.layout).load(number))
+        return self._plan(Generations(self.layout).load(number), unfinished)
 
-    def _plan(self, desired: Desired) -> Plan:
+    def _desire(self, stack: Stack, source: str) -> Desired:
+        return desire(stack, source, self.backend, self.layout)
+
+    def _plan(self, desired: Desired, unfinished: tuple[str, ...]) -> Plan:
         transaction = self.transaction
         situation = transaction.situation(desired, transaction.generations.current())
-        return make_plan(replace(situation, missing=missing(desired, Store(self.layout.models))))
+        lacking = missing(desired, Store(self.layout.models))
+        return make_plan(replace(situation, missing=lacking, unfinished=unfinished))
 
     def apply(self, stack: Stack, source: str, fetch: Fetch, *, expected: str | None = None) -> Plan:
         """Make the host agree with the stack; returns the plan that was carried out.
@@ -71,20 +75,19 @@ class Host:
             RolledBackError, RollbackFailedError: a gate failed.
         """
         transaction = self.transaction
-        transaction.recover()
-        plan = self.plan(stack, source)
+        unfinished = transaction.recover()
+        plan = self.plan(stack, source, unfinished)
         if expected is not None and plan.fingerprint != expected:
             raise StalePlanError(
                 "the host or the stack changed since this plan was made", hint="make a new plan and read it"
             )
         _check_blockers(plan)
-        if plan.empty:
-            return plan
-        resolved = as_declared(stack, self.layout)
-        if any(step.action is Action.FETCH for step in plan.steps):
-            resolved = fetch(stack)
-        desired = desire(stack, source, resolved, self.backend, self.layout)
-        transaction.switch(self._generation(desired), plan)
+        fetched = tuple(step.target for step in plan.steps if step.action is Action.FETCH)
+        if fetched:
+            fetch(stack)
+            plan = self.plan(stack, source, (*unfinished, *fetched))
+        if not plan.empty:
+            transaction.switch(self._generation(self._desire(stack, source)), plan)
         return plan
 
     def _generation(self, desired: Desired) -> int:
@@ -98,8 +101,7 @@ class Host:
     def rollback(self, number: int) -> Plan:
         """Go back to a stored generation; returns the plan that was carried out."""
         transaction = self.transaction
-        transaction.recover()
-        plan = self.plan_generation(number)
+        plan = self.plan_generation(number, transaction.recover())
         _check_blockers(plan)
         absent = [step for step in plan.steps if step.action is Action.FETCH]
         if absent:
@@ -110,6 +112,40 @@ class Host:
         if not plan.empty or transaction.generations.current() != number:
             transaction.switch(number, plan)
         return plan
+
+    def down(self) -> list[str]:
+        """Stop every server and our process manager; returns the models that ran."""
+        transaction = self.transaction
+        services = transaction.generations.load(transaction.generations.current()).services
+        seen = self.backend.processes(services)
+        running = [model for model, one in seen.items() if one.phase in {Phase.RUNNING, Phase.STARTING}]
+        for model in running:
+            self.backend.stop(model)
+        self.backend.shutdown()
+        return running
+
+    def destroy(self, *, keep_models: bool) -> None:
+        """Remove everything that is ours; what is not in the inventory stays.
+
+        Interrupted, it can be run again: the inventory goes last.
+        """
+        inventory = read_state(self.layout).inventory
+        known = Generations(self.layout)
+        services: dict[str, Service] = {}
+        for number in known.numbers():
+            services |= known.info(number).services
+        for model in services:
+            self.backend.release(model)
+        self.backend.shutdown()
+        for path in inventory:
+            durable.remove(self.backend.live(path))
+        self.backend.reload(Desired.nothing())
+        for folder in (self.layout.generations, self.layout.state / "logs"):
+            durable.remove_tree(folder)
+        if not keep_models:
+            durable.remove_tree(self.layout.models)
+        for ours in (self.layout.journal, self.layout.current, self.layout.state_file):
+            durable.remove(ours)
 
 
 def missing(desired: Desired, store: Store) -> dict[str, str]:

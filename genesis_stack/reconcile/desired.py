@@ -2,20 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from genesis_stack.backends import Backend, Desired, Service
 from genesis_stack.layout import Layout
+from genesis_stack.modelstore.store import Store
+from genesis_stack.protocol.serve_config import FileRef
 from genesis_stack.reconcile.generations import digest
 from genesis_stack.render import ResolvedModel
 from genesis_stack.render.serve import config_path
-from genesis_stack.spec.model import Stack
+from genesis_stack.spec.model import Stack, Weights
 
 
-def desire(
-    stack: Stack, source: str, resolved: Mapping[str, ResolvedModel], backend: Backend, layout: Layout
-) -> Desired:
+def resolve(stack: Stack, layout: Layout) -> dict[str, ResolvedModel]:
+    """Every model's files at their place in the store, whether or not they are there yet.
+
+    A size that the stack leaves out is the file's own, once it is there; until then it is 1.
+    """
+
+    def ref(weights: Weights) -> FileRef:
+        path = Store(layout.models).path(weights.sha256)
+        size = weights.size or (path.stat().st_size if path.exists() else 1)
+        return FileRef(path=str(path), sha256=weights.sha256, size=size)
+
+    return {
+        name: ResolvedModel(ref(model.weights), ref(model.projector) if model.projector else None)
+        for name, model in stack.models.items()
+    }
+
+
+def desire(stack: Stack, source: str, backend: Backend, layout: Layout) -> Desired:
     """Render a stack for a backend."""
+    resolved = resolve(stack, layout)
     files = {file.path: file for file in backend.render(stack, resolved)}
     services = {}
     for name, model in stack.models.items():

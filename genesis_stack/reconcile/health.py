@@ -17,7 +17,7 @@ from genesis_stack.backends import ObservedService, Phase, Service
 from genesis_stack.errors import GenesisError
 
 POLL_SECONDS: Final = 0.1
-REQUEST_SECONDS: Final = 5.0
+REQUEST_SECONDS: Final = 2.0
 """Patience with one answer; a server that loads leaves us in the backlog."""
 CRASHES: Final = 3
 """Processes that may die under the gate before it gives up."""
@@ -55,9 +55,9 @@ def ask(service: Service, timeout: float = REQUEST_SECONDS) -> Health:
         body = json.loads(connection.getresponse().read(64 * 1024))
         return Health(
             str(body["status"]),
-            str(body.get("weights_sha256", "")),
-            str(body.get("config_sha256", "")),
-            str(body.get("detail", "")),
+            str(body.get("model_digest", "")),
+            str(body.get("config_digest", "")),
+            str(body.get("reason", "")),
         )
     except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError, AttributeError) as error:
         return Health("unreachable", detail=str(error) or type(error).__name__)

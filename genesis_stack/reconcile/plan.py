@@ -68,7 +68,7 @@ def _unread(service: ObservedService) -> bool:
 
 def _set_aside(situation: Situation, index: int) -> Step:
     foreign = situation.seen.foreign[index]
-    diff = _diff(str(foreign.path), foreign.content, None)
+    diff = unified_diff(str(foreign.path), foreign.content, None)
     return Step(Action.SET_ASIDE, str(foreign.path), "changes our services and is not ours", diff)
 
 
@@ -88,14 +88,16 @@ def _writes(situation: Situation) -> Iterator[Step]:
             reason = "missing" if seen is None else "edited by hand"
         else:
             reason = "the stack changed"
-        yield Step(Action.WRITE, str(path), reason, _diff(str(path), seen, file.content))
+        yield Step(Action.WRITE, str(path), reason, unified_diff(str(path), seen, file.content))
 
 
 def _deletes(situation: Situation) -> Iterator[Step]:
     for path in sorted(set(situation.inventory) | set(situation.previous.files)):
         seen = situation.seen.files.get(path)
         if path not in situation.desired.files and seen is not None:
-            yield Step(Action.DELETE, str(path), "no longer in the stack", _diff(str(path), seen, None))
+            yield Step(
+                Action.DELETE, str(path), "no longer in the stack", unified_diff(str(path), seen, None)
+            )
 
 
 def _releases(situation: Situation, touched: set[PurePosixPath]) -> Iterator[tuple[str, str]]:
@@ -206,7 +208,8 @@ def _blockers(situation: Situation) -> Iterator[str]:
             yield f"port {service.port} of {model} is taken by {holder}: {remedy}, or give it another port"
 
 
-def _diff(path: str, before: str | None, after: str | None) -> str:
+def unified_diff(path: str, before: str | None, after: str | None) -> str:
+    """What changes in a file; None stands for a file that is not there."""
     lines = difflib.unified_diff(
         (before or "").splitlines(),
         (after or "").splitlines(),

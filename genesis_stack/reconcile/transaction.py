@@ -53,17 +53,26 @@ class Transaction:
         self.say = say
         self.generations = Generations(layout)
 
-    def recover(self) -> None:
-        """Finish, or revert, what an interrupted run has begun."""
+    def recover(self) -> tuple[str, ...]:
+        """Finish, or revert, what an interrupted run has begun; what fails here only ends the interruption.
+
+        Returns the models whose servers may still run with files other than those on disk.
+        """
         journal = read_journal(self.layout)
         if journal is None:
-            return
+            return ()
         self.say(f"an earlier run was interrupted on its way to generation {journal.target}: finishing it")
-        if journal.phase == "back":
-            self._back(journal)
-            return
-        desired = self.generations.load(journal.target)
-        self._forward(journal, desired, self._plan(desired, journal))
+        try:
+            if journal.phase == "back":
+                self._back(journal)
+            desired = self.generations.load(journal.target)
+            self._forward(journal, desired, self._plan(desired, journal))
+        except RolledBackError as error:
+            self.say(f"{error}\n{error.hint}")
+        except RollbackFailedError as error:
+            self.say(str(error))
+            return journal.restart
+        return ()
 
     def switch(self, target: int, plan: Plan) -> None:
         """Go to a stored generation by a plan that was made for it.

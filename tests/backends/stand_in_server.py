@@ -43,9 +43,9 @@ class Handler(BaseHTTPRequestHandler):
         body = json.dumps(
             {
                 "status": status(),
-                "detail": "it was told to" if "fail" in options else "",
-                "weights_sha256": config["weights"]["sha256"],
-                "config_sha256": hashlib.sha256(raw).hexdigest(),
+                "reason": "it was told to" if "fail" in options else "",
+                "model_digest": config["weights"]["sha256"],
+                "config_digest": hashlib.sha256(raw).hexdigest(),
                 "pid": os.getpid(),
                 "description": config["description"],
             }

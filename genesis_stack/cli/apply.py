@@ -1,0 +1,55 @@
+"""`genesis-stack apply`: make the host match a stack, or a saved plan of one."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import click
+
+from genesis_stack.cli.host import AS_JSON, STACK, host_options, lock_option, locked, open_host, say
+from genesis_stack.cli.stack import read_saved_plan, read_stack
+from genesis_stack.reconcile.apply import Host
+from genesis_stack.spec.model import Stack
+
+
+@click.command()
+@STACK
+@lock_option
+@AS_JSON
+@host_options
+def apply(*, stack: Path, lock_timeout: float, as_json: bool, root: Path | None, backend: str | None) -> None:
+    """Make the host match STACK, which may also be a plan saved by `plan -o`."""
+    host = open_host(root, backend)
+    saved = read_saved_plan(stack)
+    parsed, source = read_stack(Path(saved.stack) if saved is not None else stack)
+    start = time.monotonic()
+    with locked(host.layout, lock_timeout):
+        expected = saved.fingerprint if saved is not None else None
+        done = host.apply(parsed, source, lambda wanted: fetch(host, wanted), expected=expected)
+        generation = host.transaction.generations.current()
+    if as_json:
+        steps = [{"action": step.action, "target": step.target, "reason": step.reason} for step in done.steps]
+        click.echo(json.dumps({"schema_version": 1, "generation": generation, "steps": steps}, indent=2))
+    elif done.empty:
+        click.echo("Nothing to do.")
+    else:
+        _tell(host, generation, time.monotonic() - start)
+
+
+def fetch(host: Host, stack: Stack) -> None:
+    """Have every model file of a stack in the store, verified."""
+    from genesis_stack.modelstore.modelfile import ensure
+
+    for model in stack.models.values():
+        for weights in (model.weights, model.projector):
+            if weights is not None:
+                ensure(weights, host.layout)
+
+
+def _tell(host: Host, generation: int | None, seconds: float) -> None:
+    say(f"generation {generation} is in force after {seconds:.1f} s")
+    services = host.transaction.generations.load(generation).services
+    for service in services.values():
+        click.echo(f"{service.model}  http://{service.host}:{service.port}/v1")

@@ -1,0 +1,26 @@
+"""`genesis-stack destroy`: remove everything that genesis-stack put on the host."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from genesis_stack.cli.host import host_options, lock_option, locked, open_host, say
+
+
+@click.command()
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--keep-models", is_flag=True, help="Leave the downloaded model files.")
+@lock_option
+@host_options
+def destroy(
+    *, yes: bool, keep_models: bool, lock_timeout: float, root: Path | None, backend: str | None
+) -> None:
+    """Stop every model and remove services, generations, state and model files."""
+    host = open_host(root, backend)
+    if not yes:
+        click.confirm(f"Remove every model server and all of {host.layout.state}?", abort=True, err=True)
+    with locked(host.layout, lock_timeout):
+        host.destroy(keep_models=keep_models)
+    say("nothing of genesis-stack is left" + (" but the model files" if keep_models else ""))

@@ -1,0 +1,37 @@
+"""`genesis-stack rollback`: back to a stored generation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from genesis_stack.cli.host import host_options, lock_option, locked, open_host, say
+from genesis_stack.errors import GenesisError
+from genesis_stack.reconcile.generations import Generations
+
+
+@click.command()
+@click.argument("generation", type=int, required=False)
+@lock_option
+@host_options
+def rollback(*, generation: int | None, lock_timeout: float, root: Path | None, backend: str | None) -> None:
+    """Go back to GENERATION, by default to the one that was in force before."""
+    host = open_host(root, backend)
+    with locked(host.layout, lock_timeout):
+        number = _before(host.transaction.generations) if generation is None else generation
+        done = host.rollback(number)
+    if done.empty:
+        click.echo("Nothing to do.")
+    say(f"generation {number} is in force")
+
+
+def _before(generations: Generations) -> int:
+    """The last generation that was applied before the current one."""
+    current = generations.current()
+    older = [number for number in generations.numbers() if current is not None and number < current]
+    for number in reversed(older):
+        result = generations.result(number)
+        if result is not None and result.outcome == "applied":
+            return number
+    raise GenesisError("there is no earlier generation that worked", hint="see `genesis-stack history`")

@@ -1,0 +1,155 @@
+"""What runs and how it is: sync and health, two separate questions."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from genesis_stack.backends import ObservedService, Phase, Service
+from genesis_stack.reconcile import health
+from genesis_stack.reconcile.apply import Host
+from genesis_stack.reconcile.drift import find_drift
+from genesis_stack.reconcile.state import read_journal
+
+
+@dataclass(frozen=True, slots=True)
+class ModelStatus:
+    """One model. Sizes are bytes, times seconds; None where nothing is known.
+
+    `ttft` is the mean over all requests since the server started, `tokens_per_second` the decode rate.
+    """
+
+    model: str
+    address: str
+    state: str
+    health: str
+    uptime: float | None
+    restarts: int
+    memory: int | None
+    budget: int
+    requests: float | None
+    tokens_per_second: float | None
+    ttft: float | None
+    event: str
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The host. `sync` is `in sync`, `drifted`, `interrupted` or `nothing applied`."""
+
+    stack: str
+    backend: str
+    generation: int | None
+    sync: str
+    drift: tuple[str, ...]
+    models: tuple[ModelStatus, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def healthy(self) -> bool:
+        """Whether every model serves what the current generation says."""
+        return all(model.health == "ready" for model in self.models)
+
+    def as_json(self) -> dict[str, object]:
+        """Everything, with a version."""
+        return {"schema_version": 1, **asdict(self), "healthy": self.healthy}
+
+
+def read_status(host: Host) -> Status:
+    """Look at everything once."""
+    generations = host.transaction.generations
+    number = generations.current()
+    desired = generations.load(number)
+    drift = find_drift(host)
+    seen = host.backend.processes(desired.services)
+    events = last_events(host.layout.state / "logs" / "events.jsonl")
+    return Status(
+        stack=desired.name,
+        backend=host.backend.name,
+        generation=number,
+        sync=_sync(host, number, drifted=bool(drift)),
+        drift=tuple(f"{one.target}: {one.what}; {one.fix}" for one in drift),
+        models=tuple(_model(one, seen[one.model], events) for one in desired.services.values()),
+        notes=host.backend.unenforced,
+    )
+
+
+def _sync(host: Host, number: int | None, *, drifted: bool) -> str:
+    if read_journal(host.layout) is not None:
+        return "interrupted"
+    if number is None:
+        return "nothing applied"
+    return "drifted" if drifted else "in sync"
+
+
+def _model(service: Service, seen: ObservedService, events: Mapping[str, str]) -> ModelStatus:
+    alive = seen.phase in {Phase.RUNNING, Phase.STARTING}
+    answer = health.ask(service) if alive else health.Health("down")
+    metrics = read_metrics(service) if answer.status == "ready" else {}
+    state = answer.status
+    if state == "ready" and not answer.serves(service):
+        state = "another server answers"
+    return ModelStatus(
+        model=service.model,
+        address=f"{service.host}:{service.port}",
+        state=str(seen.phase),
+        health=state,
+        uptime=round(time.time() - seen.since, 1) if seen.since is not None and alive else None,
+        restarts=seen.restarts,
+        memory=seen.memory,
+        budget=service.memory,
+        requests=metrics.get("llamacpp:request_latency_seconds_count"),
+        tokens_per_second=metrics.get("llamacpp:predicted_tokens_seconds"),
+        ttft=_mean(metrics, "llamacpp:time_to_first_token_seconds"),
+        event=events.get(service.model, ""),
+    )
+
+
+def _mean(metrics: Mapping[str, float], histogram: str) -> float | None:
+    count = metrics.get(f"{histogram}_count")
+    return round(metrics[f"{histogram}_sum"] / count, 4) if count else None
+
+
+def read_metrics(service: Service) -> dict[str, float]:
+    """Every sample of `/metrics` by name, those of one name added up; empty when it does not answer."""
+    host = health.ANY_ADDRESS.get(service.host, service.host)
+    connection = http.client.HTTPConnection(host, service.port, timeout=health.REQUEST_SECONDS)
+    found: dict[str, float] = {}
+    try:
+        connection.request("GET", "/metrics", headers={"Connection": "close"})
+        response = connection.getresponse()
+        lines = response.read(4 * 1024 * 1024).decode(errors="replace").splitlines()
+    except (OSError, http.client.HTTPException):
+        return {}
+    finally:
+        connection.close()
+    for line in lines if response.status == http.client.OK else ():
+        name, _, value = line.rpartition(" ")
+        if name and not line.startswith("#"):
+            try:
+                key = name.partition("{")[0]
+                found[key] = found.get(key, 0.0) + float(value)
+            except ValueError:
+                continue
+    return found
+
+
+def last_events(path: Path) -> dict[str, str]:
+    """The latest event of each model that the memory guard wrote."""
+    found: dict[str, str] = {}
+    try:
+        lines = path.read_text(errors="replace").splitlines()[-200:]
+    except OSError:
+        return found
+    for line in lines:
+        try:
+            event = json.loads(line)
+            when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(event["time"]))
+            found[str(event["model"])] = f"{when} {event['message']}"
+        except (ValueError, KeyError, TypeError):
+            continue
+    return found
