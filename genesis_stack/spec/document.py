@@ -57,8 +57,8 @@ class Positions:
 class Document:
     """The values of a stack file as Python's dict, tuple, str, int, float, bool and None.
 
-    `complete` is false if the text could not be read to its end. `merged` are the mappings that hoped to
-    get keys by a YAML merge: what is missing there is no news.
+    `content` is None for an empty file. `complete` is false if the text could not be read to its end.
+    `merged` are the mappings that hoped to get keys by a YAML merge: what is missing there is no news.
     """
 
     name: str
@@ -105,13 +105,10 @@ class _Reader:
         self.merged: set[Path] = set()
 
     def document(self) -> Any:
-        """The value of the one document in the text."""
+        """The value of the one document in the text; None if there is none."""
         next(self.events)  # the stream starts
         if isinstance(next(self.events), yaml.StreamEndEvent):
-            self.complain(
-                Mark(1, 1), (), "is empty", "examples/first-light/stack.yaml is a short one to start from"
-            )
-            raise _StopReadingError
+            return None
         content = self.value(next(self.events), ())
         next(self.events)  # the document ends
         after = next(self.events)
@@ -217,7 +214,7 @@ class _Reader:
     def complain(self, mark: Mark, path: Path, what: str, hint: str | None = None) -> None:
         """Report a problem, and stop reading what is nothing but problems."""
         self.problems.append(Problem(self.name, mark.line, mark.column, show_path(path), what, hint))
-        if len(self.problems) > MOST_PROBLEMS:
+        if len(self.problems) >= MOST_PROBLEMS:
             raise _StopReadingError
 
 

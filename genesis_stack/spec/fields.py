@@ -80,13 +80,12 @@ AlertName = Annotated[
     str, Pattern(r"^[A-Z][A-Za-z0-9]{0,63}$", "an alert name in CamelCase, such as HighLatency")
 ]
 
-Line = Annotated[
-    str,
-    Pattern(
-        r"^[^\u0000-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069\ud800-\udfff]{0,500}$",
-        "one line of text without control characters, at most 500 characters",
-    ),
-]
+ONE_LINE: Final = Pattern(
+    r"^[^\u0000-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069\ud800-\udfff]{0,500}$",
+    "one line of text without control characters, at most 500 characters",
+)
+
+Line = Annotated[str, ONE_LINE]
 """One line of text; whoever renders it into a unit file doubles its percent signs."""
 
 Digest = Annotated[

@@ -8,6 +8,7 @@ its parts (`checks`), which look at whatever is valid by itself.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path as FilePath
 
 from pydantic import ValidationError
@@ -17,7 +18,7 @@ from genesis_stack.spec.checks import Declared, Finding, check
 from genesis_stack.spec.document import Document, parse
 from genesis_stack.spec.effective import resolve
 from genesis_stack.spec.model import Stack
-from genesis_stack.spec.problems import InvalidStackError, Problem, show_path
+from genesis_stack.spec.problems import MOST_PROBLEMS, InvalidStackError, Problem, show_path
 from genesis_stack.spec.remainder import remainder
 from genesis_stack.spec.verdict import UNKNOWN_KEY, problems_of
 
@@ -40,21 +41,24 @@ def loads(text: str | bytes, name: str = "stack.yaml") -> Stack:
 def _stack(source: files.Source) -> Stack:
     document = parse(source)
     problems = list(document.problems)
-    if document.complete:
+    if document.complete and document.content is None:
+        what, hint = "is empty", "examples/first-light/stack.yaml is a short one to start from"
+        problems.append(Problem(document.name, 1, 1, "", what, hint))
+    elif document.complete:
         stack, judged = _judge(document)
-        problems += list(_news(judged, problems))
+        problems += list(islice(_news(judged, problems), MOST_PROBLEMS))
         if stack is not None and not problems:
             return resolve(stack)
     raise InvalidStackError(problems)
 
 
 def _judge(document: Document) -> tuple[Stack | None, list[Problem]]:
-    """The Stack, if its values are valid, and what is wrong with them and between them."""
+    """The Stack, if its values are valid, and what is wrong with them and between them, up to a bound."""
     declared = Declared.by(document.content)
     try:
         stack = Stack.model_validate(document.content)
     except ValidationError as error:
-        problems = list(problems_of(error, document, Stack))
+        problems = list(islice(problems_of(error, document, Stack), MOST_PROBLEMS))
         spoilt = {path[:2] for path, problem in problems if problem.what != UNKNOWN_KEY}
         rest = remainder(document.content, error)
         findings = (

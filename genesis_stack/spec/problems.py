@@ -13,7 +13,7 @@ Path = tuple[str | int, ...]
 """Keys and list indices that lead from the top of a stack to one of its values."""
 
 MOST_PROBLEMS: Final = 1000
-"""Beyond these a file is not a stack with mistakes in it, but no stack."""
+"""Where the search ends: beyond these a file is not a stack with mistakes in it, but no stack."""
 
 _LONGEST_GUESS: Final = 64
 
@@ -42,12 +42,11 @@ class InvalidStackError(GenesisError):
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(sorted(problems, key=lambda problem: (problem.line, problem.column)))
-        shown = self.problems[:MOST_PROBLEMS]
-        more = len(self.problems) - len(shown)
-        count = "1 problem" if len(self.problems) == 1 else f"{len(self.problems)} problems"
+        number = len(self.problems)
+        count = "1 problem" if number == 1 else f"{number} problems"
+        count = f"{MOST_PROBLEMS} problems and maybe more" if number >= MOST_PROBLEMS else count
         lines = [f"{self.problems[0].file} is not a valid stack: {count}"]
-        lines += [f"  {problem}" for problem in shown]
-        lines += [f"  … and {more} more"] if more else []
+        lines += [f"  {problem}" for problem in self.problems]
         super().__init__(
             "\n".join(lines), hint="nothing was changed; `genesis-stack schema` describes every key"
         )

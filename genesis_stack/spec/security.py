@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BeforeValidator, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from genesis_stack.spec.fields import Frozen, Line, Many
+from genesis_stack.spec.fields import ONE_LINE, Frozen
 
 DIRECTIVES: Final[frozenset[str]] = frozenset(
     """
@@ -39,10 +39,14 @@ def _as_systemd_writes(value: object) -> object:
             return "yes" if value else "no"
         case int():
             return str(value)
-        case None | str() | list() | tuple():
-            return value
+        case str():
+            return ONE_LINE.check(value)
+        case list() | tuple():
+            return tuple(_as_systemd_writes(entry) for entry in value)
+        case None:
+            return None
     raise PydanticCustomError(
-        "directive", "must be text, a whole number, true, false, null or a list of texts"
+        "directive", "must be text, a whole number, true, false, null, or a list of these"
     )
 
 
@@ -52,14 +56,13 @@ def _name_directives(schema: dict[str, Any]) -> None:
 
 
 Directive = Annotated[
-    Line | Many[Line] | None,
+    str | tuple[str, ...] | None,
     BeforeValidator(_as_systemd_writes),
     WithJsonSchema(
         {
-            "anyOf": [
-                {"type": ["string", "boolean", "integer", "null"]},
-                {"type": "array", "items": {"type": "string"}},
-            ]
+            "type": ["string", "boolean", "integer", "null", "array"],
+            "pattern": ONE_LINE.regex,
+            "items": {"type": ["string", "boolean", "integer"], "pattern": ONE_LINE.regex},
         }
     ),
 ]

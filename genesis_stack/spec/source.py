@@ -7,10 +7,11 @@ import os
 import re
 import stat
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
-from genesis_stack.spec.problems import InvalidStackError, Problem
+from genesis_stack.spec.problems import MOST_PROBLEMS, InvalidStackError, Problem
 
 MOST_BYTES: Final = 1024 * 1024
 """Size cap of a stack file: a thousand models fit."""
@@ -76,7 +77,7 @@ def decode(data: bytes, name: str) -> Source:
         raise InvalidStackError([Problem(name, line, column, "", what, "save the file as UTF-8")]) from None
     problems = [
         Problem(name, *locate(text, found.start()), "", _unprintable(found.group()), "delete it")
-        for found in _UNPRINTABLE.finditer(text)
+        for found in islice(_UNPRINTABLE.finditer(text), MOST_PROBLEMS)
     ]
     if problems:
         raise InvalidStackError(problems)

@@ -46,29 +46,22 @@ _MEANINGS: Final = (
 
 def explain(error: yaml.YAMLError, source: Source) -> list[Problem]:
     """The problems behind one parser error: tabs at every line that has them, anything else where it is."""
-    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+    mark = getattr(error, "problem_mark", None)
     if mark is None:
         return [Problem(source.name, 1, 1, "", f"is not YAML: {error}")]
     lines = source.text.splitlines() or [""]
-    said = str(getattr(error, "problem", None) or error)
     tabs = [number for number, line in enumerate(lines, 1) if re.match(r" *\t+ *[^\s#]", line)]
     if mark.line + 1 in tabs:
+        columns = {number: lines[number - 1].index("\t") + 1 for number in tabs}
         return [
-            Problem(
-                source.name,
-                number,
-                lines[number - 1].index("\t") + 1,
-                "",
-                "a tab indents this line",
-                "use spaces",
-            )
-            for number in tabs
+            Problem(source.name, number, column, "", "a tab indents this line", "use spaces")
+            for number, column in columns.items()
         ]
-    opened = getattr(error, "context_mark", None)
-    if opened is not None and "end of stream" in said:
-        mark = opened
+    said = str(getattr(error, "problem", None) or error)
+    meaning, remedy = next(((means, do) for words, means, do in _MEANINGS if words in said), (said, None))
+    if "is not closed" in meaning:
+        mark = getattr(error, "context_mark", None) or mark
     line = min(mark.line + 1, len(lines))
     column = mark.column + 1 if line == mark.line + 1 else len(lines[-1]) + 1
-    meaning, remedy = next(((means, do) for words, means, do in _MEANINGS if words in said), (said, None))
     hint = f"{remedy}; {_REST}" if remedy else _REST
     return [Problem(source.name, line, column, "", f"is not YAML: {meaning}", hint)]
