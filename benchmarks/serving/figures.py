@@ -75,9 +75,9 @@ def figures(outcomes: Sequence[Outcome], *, wall: float, cpu: float, intruded: b
     )
 
 
-def complaints(outcomes: Sequence[Outcome]) -> Counter[str]:
+def complaints(outcomes: Sequence[Outcome]) -> dict[str, int]:
     """Why requests failed, with counts."""
-    return Counter(f"{one.end}: {one.answer.error}" for one in outcomes if one.end in {"lost", "hung"})
+    return dict(Counter(f"{one.end}: {one.answer.error}" for one in outcomes if one.end in {"lost", "hung"}))
 
 
 def _ttft(outcome: Outcome) -> float:

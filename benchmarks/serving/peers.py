@@ -79,6 +79,8 @@ def _serve_config(setup: Setup, port: int, extra: Mapping[str, object]) -> Serve
         "queue_tokens": 200_000,
         "step_target_ms": 150.0,
         "prefix_cache": True,
+        "prefix_cache_ram": 0,
+        "prefix_cache_disk": 0,
         "prefix_cache_dir": None,
     }
     size = setup.gguf.stat().st_size

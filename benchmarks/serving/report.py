@@ -42,23 +42,19 @@ def as_json(setup: Setup, measurements: Sequence[Measurement], verdicts: Sequenc
 
 
 def as_markdown(setup: Setup, measurements: Sequence[Measurement], verdicts: Sequence[Verdict]) -> str:
-    """Three tables: figures, ratios to llama-server, promises."""
+    """One table each: figures, ratios to llama-server, churn, promises."""
     title = (
         f"`{setup.gguf.name}`, {setup.threads} threads, {setup.slots} slots of {setup.context} tokens, "
         f"{_processor()}. Each cell is the median of the rounds, with the lowest and highest behind it."
     )
-    parts = [
-        title,
-        "## Figures",
-        _figures_table(measurements),
-        "## Ratios to llama-server, round by round",
-        _ratios_table(measurements),
-        "## Churn",
-        _churn_table(measurements),
-        "## Promises",
-        _promises_table(verdicts),
-    ]
-    return "\n\n".join(part for part in parts if part) + "\n"
+    sections = {
+        "Figures": _figures_table(measurements),
+        "Ratios to llama-server, round by round": _ratios_table(measurements),
+        "Churn": _churn_table(measurements),
+        "Promises": _promises_table(verdicts),
+    }
+    parts = [title, *(f"## {name}\n\n{table}" for name, table in sections.items() if table)]
+    return "\n\n".join(parts) + "\n"
 
 
 def _processor() -> str:
