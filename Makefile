@@ -1,0 +1,80 @@
+# One command per habit. Each sets up what it needs; the second time there is nothing left to set up.
+#
+#   make up       set up, serve SmolLM2 on this machine and get one real answer
+#   make down     stop it again
+#   make test     the default tests, with the real small model
+#   make lint     format, lint, types, layers, rendered files
+#   make test-host   tests on booted systemd hosts (root, nspawn)
+#   make bench    the quick benchmarks; docs/benchmarks.md has the figures and the longer ones
+
+SHELL   := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+PYTHON  ?= python3
+VENV    := .venv
+BIN     := $(VENV)/bin
+STACK   ?= examples/first-light/stack.yaml
+PIP     := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.PHONY: up down test test-host lint format bench lock clean host-tools
+.DEFAULT_GOAL := up
+
+up: $(VENV)/.base
+	@$(BIN)/genesis-stack apply $(STACK)
+	@$(BIN)/genesis-stack chat $(STACK) --message "In one sentence: why is the sky blue?"
+
+down: $(VENV)/.base
+	@$(BIN)/genesis-stack down $(STACK)
+
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest
+
+test-host: $(VENV)/.dev host-tools
+	$(BIN)/python -m pytest -m "host or prometheus" --timeout 600
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/genesis-stack render --check
+
+format: $(VENV)/.dev
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+bench: $(VENV)/.dev
+	$(BIN)/python -m benchmarks.store
+	$(BIN)/python -m benchmarks.reconcile
+	$(BIN)/python -m benchmarks.serving
+
+# Set-up. pip keeps the built llama-cpp-python, so that only the first environment waits for the compiler.
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "genesis-stack needs Python 3.11 or newer; set PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@for tool in gcc g++ cmake; do command -v $$tool >/dev/null || { echo "missing: $$tool (Debian: apt install build-essential cmake)" >&2; exit 1; }; done
+	@$(PYTHON) -m venv $(VENV) || { echo "the venv module is missing (Debian: apt install python3-venv)" >&2; exit 1; }
+
+$(VENV)/.base: requirements.lock pyproject.toml | $(VENV)/bin/python
+	@echo "installing; the first time llama-cpp-python is compiled for this processor, about 5 minutes on 2 cores" >&2
+	@$(PIP) install --require-hashes -r requirements.lock
+	@$(PIP) install --no-deps -e .
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.lock $(VENV)/.base
+	@$(PIP) install --require-hashes -r requirements-dev.lock
+	@touch $@
+
+host-tools:
+	@missing=""; for tool in debootstrap systemd-nspawn systemd-analyze promtool amtool; do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
+	if [ -n "$$missing" ]; then \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends debootstrap systemd-container systemd dbus prometheus prometheus-alertmanager >/dev/null; \
+	  else echo "missing:$$missing; as root: apt install debootstrap systemd-container prometheus prometheus-alertmanager" >&2; exit 1; fi; fi
+
+lock: $(VENV)/bin/python
+	@$(PIP) install uv
+	$(BIN)/uv pip compile pyproject.toml --generate-hashes --no-header --no-emit-index-url -q -o requirements.lock
+	$(BIN)/uv pip compile pyproject.toml --group dev --all-extras --generate-hashes --no-header --no-emit-index-url -q -o requirements-dev.lock
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
