@@ -18,7 +18,8 @@ class Service:
     """One model's server as it must run.
 
     `weights` and `config` are the SHA-256 digests that `/health` must echo, `config` being that of the
-    rendered config's bytes. `memory` is the budget in bytes. `restart_on` and `rebind_on` are the rendered
+    rendered config's bytes. `memory` is the budget in bytes, `max_exposure` the worst score that systemd may
+    give its sandbox, from 0 to 10. `restart_on` and `rebind_on` are the rendered
     files whose change restarts the server, or closes and opens its port. Times are seconds.
     """
 
@@ -32,6 +33,7 @@ class Service:
     min_healthy: float
     deadline: float
     drain: float
+    max_exposure: float
     restart_on: tuple[PurePosixPath, ...]
     rebind_on: tuple[PurePosixPath, ...] = ()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -43,19 +42,17 @@ def say(text: str) -> None:
 
 
 def open_host(root: Path | None, backend: str | None) -> Host:
-    """The host of these options; without them, systemd's where it runs and we are root, else our own."""
-    kind = backend or (
-        "systemd" if Path("/run/systemd/system").is_dir() and os.geteuid() == 0 else "embedded"
-    )
-    below = Layout.under(root.resolve()) if root is not None else None
-    if kind == "systemd":
+    """The host of these options, or of the settings where they are not given."""
+    from genesis_stack.settings import load_settings
+
+    settings = load_settings(root=root, backend=backend)
+    layout = settings.layout
+    if settings.runs_on == "systemd":
         from genesis_stack.backends.systemd import SystemdBackend
 
-        layout = below or Layout.system()
         return Host(layout, SystemdBackend(layout), say)
     from genesis_stack.backends.embedded import EmbeddedBackend
 
-    layout = below or Layout.user()
     return Host(layout, EmbeddedBackend(layout), say)
 
 

@@ -7,7 +7,7 @@ from genesis_stack.layout import Layout
 from genesis_stack.modelstore.store import Store
 from genesis_stack.protocol.serve_config import FileRef
 from genesis_stack.reconcile.generations import digest
-from genesis_stack.render import ResolvedModel
+from genesis_stack.render import ResolvedModel, sandbox
 from genesis_stack.render.serve import config_path
 from genesis_stack.spec.model import Stack, Weights
 
@@ -48,6 +48,7 @@ def desire(stack: Stack, source: str, backend: Backend, layout: Layout) -> Desir
             min_healthy=rollout.min_healthy,
             deadline=rollout.deadline,
             drain=model.limits.drain_timeout,
+            max_exposure=sandbox.policy(stack, name).max_exposure,
             restart_on=restart_on,
             rebind_on=rebind_on,
         )

@@ -64,7 +64,7 @@ class Execution:
         file = self.desired.files[path]
         live = self.backend.live(path)
         durable.write(live, file.content, file.mode)
-        if file.owner:
+        if file.owner and live.owner() != file.owner:
             durable.step(f"chown {live}")
             shutil.chown(live, file.owner)
 

@@ -55,7 +55,9 @@ def make_plan(situation: Situation) -> Plan:
         or releases
         or any(_unread(one) for one in situation.seen.services.values())
     ):
-        reloads = [Step(Action.RELOAD, "process manager", "it must read the files above")]
+        reloads = [
+            Step(Action.RELOAD, "process manager", "it must know the files above and start them at boot")
+        ]
     waves = in_waves(serves, {model: _beside(situation, model) for model in situation.desired.services})
     steps = (*fetches, *releases, *foreign, *writes, *deletes, *reloads, *waves)
     blockers = tuple(_blockers(situation))
@@ -63,7 +65,7 @@ def make_plan(situation: Situation) -> Plan:
 
 
 def _unread(service: ObservedService) -> bool:
-    return service.stale or service.phase is Phase.ABSENT
+    return service.stale or not service.enabled or service.phase is Phase.ABSENT
 
 
 def _set_aside(situation: Situation, index: int) -> Step:
@@ -166,8 +168,6 @@ def _restart_reasons(
         yield "an interrupted run may not have restarted it"
     if not seen.listening:
         yield "its port is closed"
-    if not seen.enabled:
-        yield "it would not come back after a boot"
 
 
 def _start_reason(situation: Situation, model: str, seen: ObservedService) -> str:

@@ -1,0 +1,229 @@
+"""The systemd backend: a socket and a service a model; the socket keeps the port whatever the server does.
+
+Everything goes through systemctl and its companions, so that what a run has done can be read, and repeated
+by hand. Nothing here waits for a server to be ready: that is the gate's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+from genesis_stack import durable, process
+from genesis_stack.backends import ports
+from genesis_stack.backends.files import read_files
+from genesis_stack.backends.interface import (
+    Desired,
+    Foreign,
+    LintError,
+    Observation,
+    ObservedService,
+    Service,
+)
+from genesis_stack.backends.units import (
+    PROPERTIES,
+    Unit,
+    declared_limits,
+    drop_ins,
+    observed,
+    parse_show,
+)
+from genesis_stack.layout import Layout
+from genesis_stack.render import RenderedFile, ResolvedModel, Runtime
+from genesis_stack.render.serve import config_path
+from genesis_stack.render.systemd import (
+    SLICE,
+    SYSUSERS,
+    TARGET,
+    TMPFILES,
+    UNITS,
+    render,
+    service_name,
+    socket_name,
+)
+from genesis_stack.spec.model import Stack
+
+RUNTIME_UNITS: Final = Path("/run/systemd/system")
+"""Where the unit of a second server stands while a change moves over to it."""
+NOT_LOADED: Final = 5
+"""Exit status of systemctl when there is no such unit."""
+JOB_SECONDS: Final = 60.0
+"""Patience with a job that waits for nothing but systemd itself."""
+
+
+class SystemdBackend:
+    """Servers as units of the system's own manager; needs root to change anything."""
+
+    name = "systemd"
+    unenforced: tuple[str, ...] = ()
+
+    def __init__(self, layout: Layout, runtime: Runtime | None = None) -> None:
+        self.layout = layout
+        self.runtime = runtime or Runtime.this()
+
+    def render(self, stack: Stack, resolved: Mapping[str, ResolvedModel]) -> tuple[RenderedFile, ...]:
+        """Units, sysusers and tmpfiles fragments, and the servers' configs."""
+        return render(stack, resolved, self.layout, self.runtime)
+
+    def triggers(self, model: str) -> tuple[tuple[PurePosixPath, ...], tuple[PurePosixPath, ...]]:
+        """Config and service unit restart the server, the socket unit reopens its port."""
+        restart = (config_path(model, self.layout), UNITS / service_name(model))
+        return restart, (UNITS / socket_name(model),)
+
+    def live(self, path: PurePosixPath) -> Path:
+        """Rendered paths are the host's own."""
+        return Path(path)
+
+    def observe(self, desired: Desired, known: Sequence[PurePosixPath]) -> Observation:
+        """One `systemctl show`, one look at /proc, and the files."""
+        units = self._show(desired.services)
+        contents, modes = read_files([*desired.files, *known], self.live)
+        services = self._observed(desired.services, units, contents)
+        ours = {1} | {one.pid for one in services.values() if one.pid is not None}
+        strangers = ports.strangers({service.port for service in desired.services.values()}, ours)
+        return Observation(contents, modes, services, tuple(_foreign(units)), strangers)
+
+    def processes(self, services: Mapping[str, Service]) -> Mapping[str, ObservedService]:
+        """One `systemctl show`."""
+        return self._observed(services, self._show(services), {})
+
+    def _show(self, services: Mapping[str, Service]) -> dict[str, Unit]:
+        names = [unit for model in services for unit in (service_name(model), socket_name(model))]
+        if not names:
+            return {}
+        argv = ["systemctl", "show", f"--property={','.join(PROPERTIES)}", SLICE, *names]
+        return parse_show(process.run(argv).stdout)
+
+    def _observed(
+        self,
+        services: Mapping[str, Service],
+        units: Mapping[str, Unit],
+        contents: Mapping[PurePosixPath, str | None],
+    ) -> dict[str, ObservedService]:
+        found = {}
+        for model in services:
+            declared = declared_limits(contents.get(UNITS / service_name(model)) or "")
+            found[model] = observed(units[service_name(model)], units[socket_name(model)], declared)
+        return found
+
+    def lint(self, staged: Path, desired: Desired) -> None:
+        """No word from `systemd-analyze verify`, and no sandbox weaker than the stack allows."""
+        folder = staged / UNITS.relative_to("/")
+        units = sorted(folder.iterdir())
+        checked = process.run(["systemd-analyze", "verify", "--man=no", *units], check=False)
+        said = (checked.stdout + checked.stderr).strip()
+        if checked.returncode != 0 or said:
+            raise LintError(f"systemd-analyze verify: {said or checked.returncode}")
+        for service in desired.services.values():
+            unit = folder / service_name(service.model)
+            limit = f"--threshold={round(service.max_exposure * 10)}"  # its scale goes to 100
+            scored = process.run(
+                ["systemd-analyze", "security", "--offline=true", "--no-pager", limit, str(unit)], check=False
+            )
+            if scored.returncode != 0:
+                verdict = (scored.stdout + scored.stderr).strip().splitlines()[-1:]
+                raise LintError(
+                    f"{unit.name}: weaker than max_exposure {service.max_exposure:g}: {' '.join(verdict)}"
+                )
+
+    def reload(self, desired: Desired) -> None:
+        """Users, directories, enablement, and the units themselves."""
+        if desired.services:
+            _do("systemd-sysusers", SYSUSERS)
+            _do("systemd-tmpfiles", "--create", TMPFILES)
+        _do("systemctl", "daemon-reload")
+        names = [unit for model in desired.services for unit in (service_name(model), socket_name(model))]
+        if names:
+            _do("systemctl", "enable", "--quiet", TARGET, *names)
+
+    def start(self, service: Service) -> None:
+        """Open the port, then start the server; clients queue from the first moment."""
+        _do("systemctl", "start", TARGET, socket_name(service.model))
+        _do("systemctl", "start", "--no-block", service_name(service.model))
+
+    def restart(self, service: Service) -> None:
+        """Stop and start the server behind its open socket; a second one from an interrupted run goes."""
+        self._drop_second(service)
+        _do("systemctl", "start", socket_name(service.model))
+        _do("systemctl", "restart", "--no-block", service_name(service.model))
+
+    def release(self, model: str) -> None:
+        """Stop server and socket, and forget them at boot."""
+        self.stop(model)
+        with contextlib.suppress(process.ProcessError):  # no such unit: nothing to forget
+            _do("systemctl", "disable", "--quiet", service_name(model), socket_name(model))
+
+    def stop(self, model: str) -> None:
+        """Stop socket and server; both come back with a boot."""
+        argv = ("systemctl", "stop", socket_name(model), service_name(model))
+        try:
+            _do(*argv, timeout=JOB_SECONDS * 10)
+        except process.ProcessError as error:
+            if error.completed.returncode != NOT_LOADED:
+                raise
+
+    def start_beside(self, service: Service) -> None:
+        """A second unit with the new files, on the same socket (systemd.service(5), `Sockets=`)."""
+        content = self.live(UNITS / service_name(service.model)).read_text()
+        socket = f"[Service]\nSockets={socket_name(service.model)}\n"
+        durable.write(_second(service), content.replace("[Service]\n", socket, 1))
+        _do("systemctl", "daemon-reload")
+        _do("systemctl", "start", "--no-block", _second(service).name)
+
+    def finish_beside(self, service: Service, *, keep_new: bool) -> None:
+        """Restart the first with the new files while the second serves, then end the second."""
+        if keep_new:
+            patience = JOB_SECONDS + service.deadline + service.drain
+            _do("systemctl", "restart", service_name(service.model), timeout=patience)
+        self._drop_second(service)
+
+    def _drop_second(self, service: Service) -> None:
+        second = _second(service)
+        if second.exists():
+            _do("systemctl", "stop", second.name, timeout=JOB_SECONDS + service.drain)
+            durable.remove(second)
+            _do("systemctl", "daemon-reload")
+
+    def shutdown(self) -> None:
+        """The manager is the system's: it stays; our target no longer pulls anything in."""
+        with contextlib.suppress(process.ProcessError):
+            _do("systemctl", "stop", TARGET)
+
+    def log_tail(self, model: str, lines: int) -> list[str]:
+        """The last lines of the journal of its service."""
+        argv = [
+            "journalctl",
+            "--no-pager",
+            "--output=cat",
+            f"--lines={lines}",
+            f"--unit={service_name(model)}",
+        ]
+        return process.run(argv, check=False).stdout.splitlines()
+
+    def follow_log(self, model: str, lines: int) -> Iterator[str]:
+        """The journal of its service, as it grows."""
+        return process.stream(
+            ["journalctl", "--follow", "--output=cat", f"--lines={lines}", f"--unit={service_name(model)}"]
+        )
+
+
+def _do(*argv: str | PurePosixPath, timeout: float = JOB_SECONDS) -> None:
+    """Run a program that changes the host."""
+    words = [str(word) for word in argv]
+    durable.step(shlex.join(words))
+    process.run(words, timeout=timeout)
+
+
+def _second(service: Service) -> Path:
+    return RUNTIME_UNITS / f"{service.model}-server-next.service"
+
+
+def _foreign(units: Mapping[str, Unit]) -> Iterator[Foreign]:
+    for name, unit in units.items():
+        for path in drop_ins(unit):
+            model = name.removesuffix(".service").removesuffix(".socket").removesuffix("-server")
+            with contextlib.suppress(FileNotFoundError):  # systemd has not noticed yet that it is gone
+                yield Foreign(path, model if model != name else None, path.read_text(errors="replace"))
