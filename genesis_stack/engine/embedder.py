@@ -32,7 +32,7 @@ class Embedder:
         for tokens in inputs:
             if not 0 < len(tokens) <= self._context.capacity:
                 raise InvalidRequestError(
-                    f"An input has {len(tokens)} tokens; between 1 and {self._context.capacity} are possible.",
+                    f"An input has {len(tokens)} tokens; 1 to {self._context.capacity} are possible.",
                     param="input",
                 )
         return [self._one(tokens) for tokens in inputs]

@@ -133,6 +133,9 @@ class Scheduler:
         if goal >= held + _WORTH_FOLLOWING:
             sequence.phase, sequence.leader, sequence.shared_goal = Phase.FOLLOWING, leader, goal
             return
+        recalled = self._slots.recall(sequence.prompt, held)
+        if recalled is not None:
+            match, held = recalled, recalled.length
         sequence.phase, sequence.leader = Phase.PREFILL, None
         sequence.slot = self._slots.occupy(match)
         sequence.filled = sequence.cached = held

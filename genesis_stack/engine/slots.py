@@ -8,9 +8,14 @@ from __future__ import annotations
 
 from array import array
 from collections import OrderedDict
+from typing import Final
 
 from genesis_stack.engine.context import Context
+from genesis_stack.engine.prefix_store import PrefixStore, SavedPrefix
 from genesis_stack.engine.prefix_tree import Match, PrefixTree
+
+_WORTH_RECALLING: Final = 64
+"""Tokens that a saved prefix must add to what the cache holds; below, computing them is as quick."""
 
 
 class Slots:
@@ -20,10 +25,12 @@ class Slots:
         context: whose cells are given out.
         live: sequences decoded at a time.
         cached: finished sequences to keep; 0 where the model's state cannot be shared.
+        store: takes what has to leave.
     """
 
-    def __init__(self, context: Context, *, live: int, cached: int) -> None:
+    def __init__(self, context: Context, store: PrefixStore, *, live: int, cached: int) -> None:
         self._context = context
+        self._store = store
         self._cached_limit = cached
         self._free = list(range(live + cached))
         self._cached: OrderedDict[int, None] = OrderedDict()  # least recently used first
@@ -48,6 +55,26 @@ class Slots:
                 self._cached.move_to_end(match.holder)
         return slot
 
+    def recall(self, prompt: array[int], beyond: int) -> Match | None:
+        """Bring back a saved prefix of `prompt` that is worth more than the `beyond` cells in the cache."""
+        if not self._store or not self._cached_limit:
+            return None
+        found = self._store.best(prompt[:-1])
+        if found is None or found[1] < beyond + _WORTH_RECALLING:
+            return None
+        saved, _ = found
+        self.make_room(len(saved.tokens))
+        slot = self._free.pop()
+        self.tree.attach(slot, None)
+        if not self._context.restore(slot, saved.state):
+            self._context.truncate(slot, 0)
+            self.tree.release(slot)
+            self._free.append(slot)
+            return None
+        self.tree.extend(slot, saved.tokens)
+        self.retire(slot)
+        return self.match(prompt)
+
     def retire(self, slot: int) -> None:
         """Keep a finished sequence as cache, unless another one holds all of it."""
         holders = [s for s in self._cached if self.tree.covers(slot, s)]
@@ -67,13 +94,21 @@ class Slots:
         while self._cached:
             self._evict()
 
+    def forget(self) -> None:
+        """Drop every finished sequence without saving it."""
+        for slot in self.cached:
+            self._drop(slot)
+
     @property
     def cached(self) -> tuple[int, ...]:
         """Finished sequences, least recently used first."""
         return tuple(self._cached)
 
     def _evict(self) -> None:
-        self._drop(next(iter(self._cached)))
+        slot = next(iter(self._cached))
+        if self._store:
+            self._store.put(SavedPrefix(self.tree.tokens(slot), self._context.save(slot)))
+        self._drop(slot)
 
     def _drop(self, slot: int) -> None:
         self._cached.pop(slot)

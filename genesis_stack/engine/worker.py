@@ -11,8 +11,10 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
+from genesis_stack.engine.bindings import lib
 from genesis_stack.engine.context import Context
 from genesis_stack.engine.counters import Counters
 from genesis_stack.engine.embedder import Embedder
@@ -26,6 +28,7 @@ from genesis_stack.engine.interface import (
 )
 from genesis_stack.engine.model import Model
 from genesis_stack.engine.pace import Pace
+from genesis_stack.engine.prefix_store import PrefixStore, state_key
 from genesis_stack.engine.scheduler import Scheduler
 from genesis_stack.engine.slots import Slots
 from genesis_stack.engine.ticket import Ticket
@@ -54,6 +57,7 @@ class Worker(threading.Thread):
         self._wake = threading.Condition()
         self._outbox: list[tuple[Ticket, Delta]] = []
         self._drain_until: float | None = None
+        self._store = PrefixStore(config.engine.prefix_cache_ram)
         self.loaded = False
         self.state = EngineState.STARTING
         self.beat = time.monotonic()
@@ -98,6 +102,7 @@ class Worker(threading.Thread):
         self._on_ready(None)
         try:
             self._serve()
+            self._save_prefixes()
             self.state = EngineState.STOPPED
         except Exception:  # noqa: BLE001 -- whatever it is, the readers must be told
             self.state = EngineState.FAILED
@@ -121,7 +126,7 @@ class Worker(threading.Thread):
         )
         if config.task == "embedding":
             self.embedder = Embedder(self.model, self.context)
-        slots = Slots(self.context, live=engine.parallel, cached=keep)
+        self._slots = slots = Slots(self.context, self._store, live=engine.parallel, cached=keep)
         self.scheduler = Scheduler(
             self.model,
             self.context,
@@ -135,6 +140,7 @@ class Worker(threading.Thread):
             self.embedder.embed([self.model.tokenize(_WARM_UP, add_special=True, parse_special=False)])
         else:
             self._warm_up(slots)
+            self._load_prefixes()
 
     def _warm_up(self, slots: Slots) -> None:
         """One real completion: pages in the weights, builds the graphs, and gives the pace a first idea."""
@@ -143,9 +149,32 @@ class Worker(threading.Thread):
         self.scheduler.enqueue(Ticket(request, prompt, None, None, lambda _: None))
         while self.scheduler.busy:
             self.scheduler.step()
-        slots.clear_cache()
+        slots.forget()
         self._outbox.clear()
         self.scheduler.counters = Counters()
+
+    def _load_prefixes(self) -> None:
+        directory = self._config.engine.prefix_cache_dir
+        if directory is not None and self._store:
+            count = self._store.load(Path(directory), self._state_key())
+            _log.info("prefix cache: %d prefixes read from %s", count, directory)
+
+    def _save_prefixes(self) -> None:
+        engine = self._config.engine
+        directory = engine.prefix_cache_dir
+        if directory is None or not self._store:
+            return
+        self._slots.clear_cache()
+        try:
+            self._store.dump(Path(directory), self._state_key(), engine.prefix_cache_disk)
+        except OSError as error:
+            _log.warning("prefix cache: not saved: %s", error)
+
+    def _state_key(self) -> bytes:
+        engine = self._config.engine
+        return state_key(
+            (self._config.weights.sha256, engine.kv_cache, engine.flash_attention, lib.llama_version())
+        )
 
     def _serve(self) -> None:
         scheduler = self.scheduler

@@ -45,6 +45,10 @@ class EngineConfig(_Frozen):
     queue_tokens: int = Field(ge=1, description="prompt tokens that may wait")
     step_target_ms: float = Field(gt=0, description="longest step while others stream: bounds their stall")
     prefix_cache: bool = Field(description="keep finished sequences as cache until the room is needed")
+    prefix_cache_ram: int = Field(
+        ge=0, description="bytes of host memory for prefixes that left the KV cache"
+    )
+    prefix_cache_disk: int = Field(ge=0, description="most bytes of it that outlive a restart")
     prefix_cache_dir: str | None = Field(description="where the prefix cache outlives a restart, if anywhere")
 
 
