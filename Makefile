@@ -20,10 +20,10 @@ PIP     := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 up: $(VENV)/.base
 	@$(BIN)/genesis-stack apply $(STACK)
-	@$(BIN)/genesis-stack chat $(STACK) --message "In one sentence: why is the sky blue?"
+	@$(BIN)/genesis-stack chat --message "In one sentence: why is the sky blue?"
 
 down: $(VENV)/.base
-	@$(BIN)/genesis-stack down $(STACK)
+	@$(BIN)/genesis-stack down
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest
