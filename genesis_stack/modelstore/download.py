@@ -18,6 +18,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from genesis_stack import __version__
 from genesis_stack.modelstore.faults import ChecksumError, FetchError
 from genesis_stack.modelstore.progress import progress, say
 from genesis_stack.modelstore.quantity import show_size
@@ -29,7 +30,6 @@ ATTEMPTS: Final = 5
 """Attempts in a row that may bring no byte before the download gives up."""
 _CONNECT_TIMEOUT: Final = 15.0
 _READ_TIMEOUT: Final = 60.0
-_CHUNK: Final = 1024 * 1024
 _LONGEST_WAIT: Final = 30.0
 
 Room = Callable[[int], None]
@@ -112,7 +112,7 @@ def _attempt(client: httpx.Client, job: Download, room: Room) -> None:
     if validator is None:
         job.discard()
     start = job.have
-    headers = {**job.headers, "Accept-Encoding": "identity"}
+    headers = {"User-Agent": f"genesis-stack/{__version__}", "Accept-Encoding": "identity", **job.headers}
     if start and validator:
         headers |= {"Range": f"bytes={start}-", "If-Range": validator}
     with client.stream("GET", job.url, headers=headers) as response:
@@ -199,7 +199,7 @@ def _receive(response: httpx.Response, job: Download, start: int, total: int | N
     limit = total if total is not None else job.expected
     position = start
     with _writing(job.part, start) as descriptor, progress(job.what, limit, done=start) as advance:
-        for chunk in response.iter_raw(_CHUNK):
+        for chunk in response.iter_raw():  # a chunk size would hold back, and lose, what is below it
             position += len(chunk)
             if limit is not None and position > limit:
                 job.discard()

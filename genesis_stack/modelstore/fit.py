@@ -162,7 +162,8 @@ def _over_cpus(host: Host, stack: Stack) -> Iterator[Finding]:
 
 
 def _doubts(name: str, model: Model, shapes: Mapping[str, Shape], host: Host | None) -> Iterator[Finding]:
-    yield from _threads(name, model, host)
+    if host is not None:
+        yield from _threads(name, model.engine, host)
     shape = shapes.get(model.weights.sha256)
     if shape is None:
         yield Finding(
@@ -179,18 +180,12 @@ def _doubts(name: str, model: Model, shapes: Mapping[str, Shape], host: Host | N
         )
 
 
-def _threads(name: str, model: Model, host: Host | None) -> Iterator[Finding]:
-    engine: EngineSettings = model.engine
+def _threads(name: str, engine: EngineSettings, host: Host) -> Iterator[Finding]:
+    """Threads against the host; against the budget, the stack itself was checked when it was read."""
     for setting, count in (("threads", engine.threads), ("threads_batch", engine.threads_batch)):
-        if count == "auto":
-            continue
-        limits = [(model.budget.cpus, "budget.cpus is")]
-        if host is not None:
-            limits.append((host.cpus, "this host has"))
-        least, source = min(limits)
-        if count > least:
+        if count != "auto" and count > host.cpus:
             yield Finding(
                 ("models", name, "engine", setting),
-                f"{count} threads, but {source} {least:g}",
+                f"{count} threads, but this host has {host.cpus:g} ({host.cpus_source})",
                 hint="threads that wait for a processor hold up the others: use auto, or no more than that",
             )

