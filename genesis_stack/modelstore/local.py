@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -56,8 +57,18 @@ def copy(path: Path, part: Path, expected: int | None, room: Room) -> None:
         try:
             with progress(f"copying {path.name}", size) as advance:
                 done = 0
-                while count := os.copy_file_range(source, target, _CHUNK):
+                while count := _copy_some(source, target):
                     done += count
                     advance(done)
         finally:
             os.close(target)
+
+
+def _copy_some(source: int, target: int) -> int:
+    """Copy up to a chunk from where both stand; 0 at the end. Not every pair of file systems shares blocks."""
+    try:
+        return os.copy_file_range(source, target, _CHUNK)
+    except OSError as error:
+        if error.errno not in {errno.EXDEV, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS}:
+            raise
+        return os.sendfile(target, source, None, _CHUNK)
