@@ -21,12 +21,14 @@ from genesis_stack.backends.files import read_files
 from genesis_stack.backends.interface import (
     Desired,
     Foreign,
+    Health,
     LintError,
     Observation,
     ObservedService,
     Phase,
     Service,
 )
+from genesis_stack.backends.probe import ask
 from genesis_stack.errors import GenesisError
 from genesis_stack.layout import Layout
 from genesis_stack.protocol.serve_config import ServeConfig
@@ -96,6 +98,10 @@ class EmbeddedBackend:
         folder = Path(watcher_path("any", self.layout)).parent
         found = (path for path in sorted(folder.glob("*.ini")) if PurePosixPath(path) not in known)
         return tuple(Foreign(path, path.stem, path.read_text(errors="replace")) for path in found)
+
+    def health(self, service: Service) -> Health:
+        """Its answer on its port."""
+        return ask(service)
 
     def lint(self, staged: Path, desired: Desired) -> None:
         """Every staged server config is one that the servers of this version read."""

@@ -57,6 +57,20 @@ class Desired:
         return cls("", "", {}, {}, ())
 
 
+@dataclass(frozen=True, slots=True)
+class Health:
+    """One answer of `/health`; `status` is `starting`, `ready`, `draining`, `failed` or `unreachable`."""
+
+    status: str
+    weights: str = ""
+    config: str = ""
+    detail: str = ""
+
+    def serves(self, service: Service) -> bool:
+        """Whether this is the server that the stack asks for, and ready."""
+        return self.status == "ready" and (self.weights, self.config) == (service.weights, service.config)
+
+
 class Phase(StrEnum):
     """What a process manager says of a server; whether it serves is `/health`'s to say."""
 
@@ -157,6 +171,9 @@ class Backend(Protocol):
 
     def processes(self, services: Mapping[str, Service]) -> Mapping[str, ObservedService]:
         """The servers alone, for a gate that looks often."""
+
+    def health(self, service: Service) -> Health:
+        """What the server says of itself; never raises."""
 
     def lint(self, staged: Path, desired: Desired) -> None:
         """Check the files below `staged`, laid out as on the host; raises LintError."""

@@ -18,11 +18,13 @@ from genesis_stack.backends.files import read_files
 from genesis_stack.backends.interface import (
     Desired,
     Foreign,
+    Health,
     LintError,
     Observation,
     ObservedService,
     Service,
 )
+from genesis_stack.backends.probe import ask
 from genesis_stack.backends.units import (
     PROPERTIES,
     Unit,
@@ -108,6 +110,10 @@ class SystemdBackend:
             declared = declared_limits(contents.get(UNITS / service_name(model)) or "")
             found[model] = observed(units[service_name(model)], units[socket_name(model)], declared)
         return found
+
+    def health(self, service: Service) -> Health:
+        """Its answer on its port."""
+        return ask(service)
 
     def lint(self, staged: Path, desired: Desired) -> None:
         """No word from `systemd-analyze verify`, and no sandbox weaker than the stack allows."""

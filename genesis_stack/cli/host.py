@@ -71,7 +71,7 @@ def model_address(host: Host, model: str | None) -> tuple[str, str]:
     Raises:
         GenesisError: there is no such model, or there are several to choose from.
     """
-    from genesis_stack.reconcile.health import ANY_ADDRESS
+    from genesis_stack.backends.probe import ANY_ADDRESS
 
     generations = host.transaction.generations
     services = generations.load(generations.current()).services

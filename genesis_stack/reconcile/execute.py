@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from genesis_stack import durable
 from genesis_stack.backends import Backend, Desired, Service
-from genesis_stack.reconcile import health
+from genesis_stack.reconcile.health import gate
 from genesis_stack.reconcile.steps import SERVES, Action, Plan, Step
 
 Say = Callable[[str], None]
@@ -80,11 +80,8 @@ class Execution:
         for step, service in zip(wave, services, strict=True):
             self.say(f"{step.action} {step.target}: {step.reason}")
             self._start(step.action, service)
-        wanted = {service.model: service for service in services}
-        self.load_seconds |= health.gate(
-            services,
-            lambda: self.backend.processes(wanted),
-            lambda model, status: self.say(f"{model}: {status}"),
+        self.load_seconds |= gate(
+            services, self.backend, lambda model, status: self.say(f"{model}: {status}")
         )
         for service in services:
             if service.model in self.beside:

@@ -6,22 +6,18 @@ server, or a stranger, on the same port never passes for the new one.
 
 from __future__ import annotations
 
-import http.client
-import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from genesis_stack.backends import ObservedService, Phase, Service
+from genesis_stack.backends import Backend, Health, ObservedService, Phase, Service
 from genesis_stack.errors import GenesisError
 
 POLL_SECONDS: Final = 0.1
-REQUEST_SECONDS: Final = 2.0
-"""Patience with one answer; a server that loads leaves us in the backlog."""
+UNREACHABLE: Final = Health("unreachable")
 CRASHES: Final = 3
 """Processes that may die under the gate before it gives up."""
-ANY_ADDRESS: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 -- where to reach such a listener
 
 
 class GateError(GenesisError):
@@ -30,39 +26,6 @@ class GateError(GenesisError):
     def __init__(self, model: str, message: str) -> None:
         super().__init__(f"{model}: {message}")
         self.model = model
-
-
-@dataclass(frozen=True, slots=True)
-class Health:
-    """One answer of `/health`; `status` is `starting`, `ready`, `draining`, `failed` or `unreachable`."""
-
-    status: str
-    weights: str = ""
-    config: str = ""
-    detail: str = ""
-
-    def serves(self, service: Service) -> bool:
-        """Whether this is the server that the stack asks for, and ready."""
-        return self.status == "ready" and (self.weights, self.config) == (service.weights, service.config)
-
-
-def ask(service: Service, timeout: float = REQUEST_SECONDS) -> Health:
-    """One look at a server's `/health`."""
-    host = ANY_ADDRESS.get(service.host, service.host)
-    connection = http.client.HTTPConnection(host, service.port, timeout=timeout)
-    try:
-        connection.request("GET", "/health", headers={"Connection": "close"})
-        body = json.loads(connection.getresponse().read(64 * 1024))
-        return Health(
-            str(body["status"]),
-            str(body.get("model_digest", "")),
-            str(body.get("config_digest", "")),
-            str(body.get("reason", "")),
-        )
-    except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError, AttributeError) as error:
-        return Health("unreachable", detail=str(error) or type(error).__name__)
-    finally:
-        connection.close()
 
 
 @dataclass
@@ -75,7 +38,7 @@ class _Watch:
     first_ready: float | None = None
     pid: int | None = None
     crashes: int = 0
-    last: Health = Health("unreachable")
+    last: Health = UNREACHABLE
 
     def look(self, seen: ObservedService, health: Health, now: float) -> None:
         """Take one look into account; raises GateError when there is no hope left."""
@@ -109,11 +72,7 @@ class _Watch:
         return f"{self.last.status} {self.last.detail}".strip()
 
 
-def gate(
-    services: Sequence[Service],
-    observe: Callable[[], Mapping[str, ObservedService]],
-    say: Callable[[str, str], None],
-) -> dict[str, float]:
+def gate(services: Sequence[Service], backend: Backend, say: Callable[[str, str], None]) -> dict[str, float]:
     """Wait until all servers are healthy; returns the seconds each took to be ready.
 
     `say` is told each model's state whenever it changes.
@@ -126,10 +85,9 @@ def gate(
     waiting = dict(watches)
     told: dict[str, str] = {}
     while waiting:
-        seen = observe()
+        seen = backend.processes({model: watch.service for model, watch in waiting.items()})
         for model, watch in list(waiting.items()):
-            remaining = watch.service.deadline - (time.monotonic() - start)
-            health = ask(watch.service, timeout=min(REQUEST_SECONDS, max(0.1, remaining)))
+            health = backend.health(watch.service)
             now = time.monotonic()
             watch.look(seen.get(model, ObservedService(Phase.ABSENT)), health, now)
             if told.get(model) != health.status:

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from genesis_stack.backends import ObservedService, Phase, Service
-from genesis_stack.reconcile import health
+from genesis_stack.backends import Health, ObservedService, Phase, Service
+from genesis_stack.backends.probe import ANY_ADDRESS, REQUEST_SECONDS
 from genesis_stack.reconcile.apply import Host
 from genesis_stack.reconcile.drift import find_drift
 from genesis_stack.reconcile.state import read_journal
@@ -27,6 +27,7 @@ class ModelStatus:
     address: str
     state: str
     health: str
+    pid: int | None
     uptime: float | None
     restarts: int
     memory: int | None
@@ -73,7 +74,7 @@ def read_status(host: Host) -> Status:
         generation=number,
         sync=_sync(host, number, drifted=bool(drift)),
         drift=tuple(f"{one.target}: {one.what}; {one.fix}" for one in drift),
-        models=tuple(_model(one, seen[one.model], events) for one in desired.services.values()),
+        models=tuple(_model(host, one, seen[one.model], events) for one in desired.services.values()),
         notes=host.backend.unenforced,
     )
 
@@ -86,9 +87,9 @@ def _sync(host: Host, number: int | None, *, drifted: bool) -> str:
     return "drifted" if drifted else "in sync"
 
 
-def _model(service: Service, seen: ObservedService, events: Mapping[str, str]) -> ModelStatus:
+def _model(host: Host, service: Service, seen: ObservedService, events: Mapping[str, str]) -> ModelStatus:
     alive = seen.phase in {Phase.RUNNING, Phase.STARTING}
-    answer = health.ask(service) if alive else health.Health("down")
+    answer = host.backend.health(service) if alive else Health("down")
     metrics = read_metrics(service) if answer.status == "ready" else {}
     state = answer.status
     if state == "ready" and not answer.serves(service):
@@ -98,6 +99,7 @@ def _model(service: Service, seen: ObservedService, events: Mapping[str, str]) -
         address=f"{service.host}:{service.port}",
         state=str(seen.phase),
         health=state,
+        pid=seen.pid,
         uptime=round(time.time() - seen.since, 1) if seen.since is not None and alive else None,
         restarts=seen.restarts,
         memory=seen.memory,
@@ -116,8 +118,8 @@ def _mean(metrics: Mapping[str, float], histogram: str) -> float | None:
 
 def read_metrics(service: Service) -> dict[str, float]:
     """Every sample of `/metrics` by name, those of one name added up; empty when it does not answer."""
-    host = health.ANY_ADDRESS.get(service.host, service.host)
-    connection = http.client.HTTPConnection(host, service.port, timeout=health.REQUEST_SECONDS)
+    host = ANY_ADDRESS.get(service.host, service.host)
+    connection = http.client.HTTPConnection(host, service.port, timeout=REQUEST_SECONDS)
     found: dict[str, float] = {}
     try:
         connection.request("GET", "/metrics", headers={"Connection": "close"})

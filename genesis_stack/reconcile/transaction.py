@@ -164,8 +164,7 @@ class Transaction:
         services = [desired.services[model] for model in beside]
         for service in services:
             self.backend.finish_beside(service, keep_new=False)
-        wanted = {service.model: service for service in services}
-        gate(services, lambda: self.backend.processes(wanted), lambda *_: None)
+        gate(services, self.backend, lambda *_: None)
 
     def _record(self, number: int | None, result: Result) -> None:
         if number is not None:

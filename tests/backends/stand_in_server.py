@@ -71,14 +71,15 @@ def listener() -> socket.socket:
     """The inherited socket: `--fd`, or systemd's first."""
     number = int(sys.argv[sys.argv.index("--fd") + 1]) if "--fd" in sys.argv else 3
     inherited = socket.socket(fileno=os.dup(number))
-    inherited.setblocking(True)
+    inherited.settimeout(None)
     return inherited
 
 
 def main() -> None:
     """Serve until SIGTERM."""
     global hog  # noqa: PLW0603 -- it must stay referenced
-    print(f"{config['model']} starts", flush=True)
+    sys.stdout.write(f"{config['model']} starts\n")
+    sys.stdout.flush()
     if "crash" in options:
         sys.exit("the stand-in crashes, as it was told")
     hog = bytearray(os.urandom(1)) * (int(options.get("hog") or 0) * 2**20)

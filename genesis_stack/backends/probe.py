@@ -1,0 +1,32 @@
+"""One look at a server's `/health`."""
+
+from __future__ import annotations
+
+import http.client
+import json
+from typing import Final
+
+from genesis_stack.backends.interface import Health, Service
+
+REQUEST_SECONDS: Final = 2.0
+"""Patience with one answer; behind a server that is not there yet we wait in its backlog."""
+ANY_ADDRESS: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 -- where to reach such a listener
+
+
+def ask(service: Service) -> Health:
+    """What the server on this port says of itself; never raises."""
+    host = ANY_ADDRESS.get(service.host, service.host)
+    connection = http.client.HTTPConnection(host, service.port, timeout=REQUEST_SECONDS)
+    try:
+        connection.request("GET", "/health", headers={"Connection": "close"})
+        body = json.loads(connection.getresponse().read(64 * 1024))
+        return Health(
+            str(body["status"]),
+            str(body.get("model_digest", "")),
+            str(body.get("config_digest", "")),
+            str(body.get("reason", "")),
+        )
+    except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError, AttributeError) as error:
+        return Health("unreachable", detail=str(error) or type(error).__name__)
+    finally:
+        connection.close()
