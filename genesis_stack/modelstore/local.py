@@ -65,7 +65,7 @@ def copy(path: Path, part: Path, expected: int | None, room: Room) -> None:
 
 
 def _copy_some(source: int, target: int) -> int:
-    """Copy up to a chunk from where both stand; 0 at the end. Not every pair of file systems shares blocks."""
+    """Copy up to a chunk from where both stand; 0 at the end. Not all pairs of file systems share blocks."""
     try:
         return os.copy_file_range(source, target, _CHUNK)
     except OSError as error:
