@@ -141,26 +141,31 @@ def policy(stack: Stack, name: str) -> Policy:
     return Policy(said.profile, limit, said.directives)
 
 
-def directives(policy: Policy, reach: Reach, where: str) -> tuple[Directive, ...]:
-    """The sandbox of one server, as lines of its [Service] section.
+def directives(profile: Profile, reach: Reach) -> tuple[Directive, ...]:
+    """What a profile sets for a server that needs the files of `reach`, as lines of its [Service] section."""
+    return (*_IDENTITY, *_NETWORK[profile], *_FILES, *_visible(profile, reach), *_KERNEL)
 
-    Args:
-        policy: profile and overrides.
-        reach: the files that stay visible.
-        where: the model's place in stack.yaml, for messages.
+
+def overridden(
+    lines: Sequence[Directive], overrides: Mapping[str, Override], where: str
+) -> tuple[Directive, ...]:
+    """The lines with the stack's own word on top: values replaced, lists added to, None lifted.
 
     Raises:
-        GenesisError: an override would lift what holds in every profile.
+        GenesisError: that would lift what holds in every profile; `where` is the model's place in the stack.
     """
-    _keep_classic(policy.overrides, where)
-    profile = (*_IDENTITY, *_NETWORK[policy.profile], *_FILES, *_visible(policy.profile, reach), *_KERNEL)
+    _keep_classic(overrides, where)
     kept = tuple(
-        directive
-        for directive in profile
-        if directive.name not in policy.overrides
-        or (directive.name in LISTS and policy.overrides[directive.name] is not None)
+        line
+        for line in lines
+        if line.name not in overrides or (line.name in LISTS and overrides[line.name] is not None)
     )
-    return (*kept, *_overriding(policy.overrides))
+    added = tuple(
+        Directive(name, value if isinstance(value, str) else tuple(value), "set in stack.yaml")
+        for name, value in overrides.items()
+        if value is not None
+    )
+    return (*kept, *added)
 
 
 def _visible(profile: Profile, reach: Reach) -> tuple[Directive, ...]:
@@ -195,14 +200,6 @@ def _visible(profile: Profile, reach: Reach) -> tuple[Directive, ...]:
         Directive(
             "BindReadOnlyPaths", (*system, *binds), "the system's libraries, its model, config and Python"
         ),
-    )
-
-
-def _overriding(overrides: Mapping[str, Override]) -> tuple[Directive, ...]:
-    return tuple(
-        Directive(name, value if isinstance(value, str) else tuple(value), "set in stack.yaml")
-        for name, value in overrides.items()
-        if value is not None
     )
 
 

@@ -34,6 +34,8 @@ DRAIN_MARGIN: Final = 10.0
 """Seconds between the end of a server's drain and the SIGKILL that ends one which hangs."""
 WATCHDOG: Final = 120.0
 """Seconds without a sign of life from the engine's loop after which a server is restarted."""
+SLICE_WEIGHT: Final = 1000
+"""Share of the CPUs when other services want them too; each slice of the system has 100."""
 BACKLOG: Final = 4096
 """Connections that wait while a server restarts; the kernel caps it at net.core.somaxconn."""
 
@@ -110,7 +112,7 @@ class _Server:
         )
 
     def service(self) -> str:
-        lines = (*self._process(), *self._life(), *self._budget(), *self._sandbox())
+        lines = (*self._process(), *self._life(), *self._confinement())
         return unit(
             ABOUT,
             (
@@ -168,6 +170,9 @@ class _Server:
             Directive("Type", "notify", "started means: the model is loaded and answers"),
             Directive("NotifyAccess", "main"),
             Directive("ExecStart", " ".join(exec_word(word) for word in command)),
+            Directive(
+                "Environment", "OPENBLAS_NUM_THREADS=1", "numpy would take a task of the budget for each core"
+            ),
             Directive("Slice", SLICE),
             *(cache if self.cache else ()),
         )
@@ -194,27 +199,37 @@ class _Server:
             Directive("MemorySwapMax", "0"),
             Directive("OOMPolicy", "stop"),
             Directive("CPUQuota", _percent(budget.cpus)),
+            Directive("CPUWeight", _weight(budget.cpus), "in proportion to the budgets when all want more"),
             Directive("TasksMax", str(budget.tasks)),
             Directive("LimitNOFILE", "65536", "a connection each"),
             Directive("LimitCORE", "0", "a core dump would hold prompts"),
             *((mlock,) if self.model.engine.mlock else ()),
         )
 
-    def _sandbox(self) -> tuple[Directive, ...]:
+    def _confinement(self) -> tuple[Directive, ...]:
+        policy = sandbox.policy(self.stack, self.name)
+        profile = (*self._budget(), *sandbox.directives(policy.profile, self._reach()))
+        lines = sandbox.overridden(profile, policy.overrides, where=f"models.{self.name}")
+        dynamic = any(line.name == "DynamicUser" and line.value == "yes" for line in lines)
+        return lines if dynamic else (*lines, Directive("User", self.stack.defaults.user))
+
+    def _reach(self) -> sandbox.Reach:
         files = (PurePosixPath(file.path) for file in self.resolved.files)
-        reach = sandbox.Reach(
+        return sandbox.Reach(
             root=root_directory(self.name, self.layout),
             readable=(config_path(self.name, self.layout), *files, *self.runtime.directories),
             hidden=(PurePosixPath(self.layout.config), PurePosixPath(self.layout.state)),
             cache=self.cache,
         )
-        lines = sandbox.directives(sandbox.policy(self.stack, self.name), reach, where=f"models.{self.name}")
-        dynamic = any(line.name == "DynamicUser" and line.value == "yes" for line in lines)
-        return lines if dynamic else (*lines, Directive("User", self.stack.defaults.user))
 
 
 def _percent(cpus: float) -> str:
     return f"{max(1, round(cpus * 100))}%"
+
+
+def _weight(cpus: float) -> str:
+    """100 a core, inside what systemd takes."""
+    return str(min(10_000, max(1, round(cpus * 100))))
 
 
 def _slice(stack: Stack) -> str:
@@ -232,6 +247,9 @@ def _slice(stack: Stack) -> str:
         Directive("MemoryMax", str(memory), "the sum of the models' budgets"),
         Directive("MemorySwapMax", "0"),
         Directive("CPUQuota", _percent(cpus)),
+        Directive(
+            "CPUWeight", str(SLICE_WEIGHT), "a decoding thread that waits for a core stalls all of them"
+        ),
         Directive("TasksMax", str(tasks)),
     )
     about = Directive("Description", literal(f"Models of {stack.name}"))
