@@ -182,7 +182,7 @@ def a_model_with_a_wrong_digest_never_serves(machine: Machine) -> None:
     """Exit 65, and what served goes on undisturbed."""
     stack = applied(machine)
     before = status(machine)["models"][0]
-    stack.digest = "0" * 64
+    stack.digest = "ab" * 32
     expect(stack.apply(), ExitCode.CHECKSUM)
     after = status(machine)
     assert (after["sync"], after["generation"]) == ("in sync", 1)

@@ -1,0 +1,199 @@
+"""Cases as data: a host and a stack in, the plan's steps out; the case without a difference expects none."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+
+import pytest
+
+from genesis_stack.backends import Desired, Foreign, Listener, Observation, ObservedService, Phase, Service
+from genesis_stack.reconcile.plan import Situation, make_plan
+from genesis_stack.reconcile.steps import Action, Plan, to_text
+from genesis_stack.render import RenderedFile
+
+CONFIG = PurePosixPath("/etc/a.json")
+SOCKET = PurePosixPath("/etc/a.socket")
+OLD = PurePosixPath("/etc/old.json")
+MIB = 2**20
+
+
+def service(model: str = "a", *, port: int = 1, strategy: str = "queue") -> Service:
+    """A server."""
+    return Service(
+        model=model,
+        host="127.0.0.1",
+        port=port,
+        weights="w",
+        config="c",
+        memory=100 * MIB,
+        strategy="blue_green" if strategy == "blue_green" else "queue",
+        min_healthy=1.0,
+        deadline=60.0,
+        drain=30.0,
+        max_exposure=0.2,
+        restart_on=(CONFIG.with_name(f"{model}.json"),),
+        rebind_on=(SOCKET,),
+    )
+
+
+def desired(content: str = "new", *services: Service) -> Desired:
+    """A config and a socket file of model a."""
+    files = {CONFIG: RenderedFile(CONFIG, content, 0o644, ""), SOCKET: RenderedFile(SOCKET, "s", 0o644, "")}
+    return Desired("s", content, files, {one.model: one for one in services or (service(),)}, ())
+
+
+def seen(content: str | None = "new", *, socket: str | None = "s", **running: object) -> Observation:
+    """A host where model a runs."""
+    one = ObservedService(Phase.RUNNING, pid=7)
+    return Observation(
+        {CONFIG: content, SOCKET: socket, OLD: None},
+        {CONFIG: 0o644, SOCKET: 0o644},
+        {"a": replace(one, **running)},  # type: ignore[arg-type]  # fields by name
+    )
+
+
+def situation(**changes: object) -> Situation:
+    """A host in sync, but for these changes."""
+    base = Situation(desired(), desired(), 1, seen())
+    return replace(base, **changes)  # type: ignore[arg-type]  # fields by name
+
+
+def actions(plan: Plan) -> list[str]:
+    """The plan in short."""
+    return [f"{step.action} {step.target}: {step.reason}" for step in plan.steps]
+
+
+WRITE, RELOAD = (
+    "write /etc/a.json: ",
+    "reload process manager: it must know the files above and start them at boot",
+)
+ABSENT = ObservedService(Phase.ABSENT, listening=False, enabled=False)
+CASES: dict[str, tuple[Situation, list[str]]] = {
+    "nothing to do": (situation(), []),
+    "a fresh host": (
+        situation(
+            previous=Desired.nothing(),
+            base=None,
+            seen=replace(seen(None, socket="s"), services={"a": ABSENT}),
+        ),
+        [f"{WRITE}new", RELOAD, "start a: new"],
+    ),
+    "the stack changed": (
+        situation(previous=desired("old"), seen=seen("old")),
+        [f"{WRITE}the stack changed", RELOAD, "restart a: a.json changes"],
+    ),
+    "edited by hand": (
+        situation(seen=seen("mine")),
+        [f"{WRITE}edited by hand", RELOAD, "restart a: a.json changes"],
+    ),
+    "removed by hand": (
+        situation(seen=seen(None)),
+        [f"{WRITE}missing", RELOAD, "restart a: a.json changes"],
+    ),
+    "another mode": (
+        situation(seen=replace(seen(), modes={CONFIG: 0o600, SOCKET: 0o644})),
+        [f"{WRITE}mode is 0600, must be 0644", RELOAD, "restart a: a.json changes"],
+    ),
+    "stopped": (situation(seen=seen(phase=Phase.STOPPED)), ["start a: it was stopped"]),
+    "failed": (situation(seen=seen(phase=Phase.FAILED)), ["start a: it has failed"]),
+    "disabled": (situation(seen=seen(enabled=False)), [RELOAD]),
+    "not read": (situation(seen=seen(stale=True)), [RELOAD]),
+    "a changed limit": (
+        situation(seen=seen(limits={"MemoryMax": ("1", "2")})),
+        ["restart a: MemoryMax is 2, must be 1"],
+    ),
+    "a drop-in": (
+        situation(seen=replace(seen(), foreign=(Foreign(Path("/etc/x.conf"), "a", "x"),))),
+        [
+            "set aside /etc/x.conf: changes our services and is not ours",
+            RELOAD,
+            "restart a: a stranger's file changed it",
+        ],
+    ),
+    "a swapped model file": (
+        situation(missing={"a": "it changed"}),
+        ["fetch a: it changed", "restart a: its model file is replaced"],
+    ),
+    "an interrupted restart": (
+        situation(unfinished=("a",)),
+        ["restart a: an interrupted run may not have restarted it"],
+    ),
+    "another port": (
+        situation(desired=desired("new", service(port=2))),
+        [
+            "release a: moves from 127.0.0.1:1 to 127.0.0.1:2",
+            RELOAD,
+            "start a: moves from 127.0.0.1:1 to 127.0.0.1:2",
+        ],
+    ),
+    "another socket file": (
+        situation(seen=seen(socket="t")),
+        [
+            "release a: how its port and process are set up changes",
+            "write /etc/a.socket: edited by hand",
+            RELOAD,
+            "start a: how its port and process are set up changes",
+        ],
+    ),
+    "a model less": (
+        situation(
+            previous=desired("new", service(), service("b")),
+            inventory=(OLD,),
+            seen=replace(seen(), files={CONFIG: "new", SOCKET: "s", OLD: "old"}),
+        ),
+        ["release b: no longer in the stack", "delete /etc/old.json: no longer in the stack", RELOAD],
+    ),
+    "room for two": (
+        situation(desired=desired("new", service(strategy="blue_green")), seen=seen("old"), room=200 * MIB),
+        [f"{WRITE}edited by hand", RELOAD, "replace a: a.json changes"],
+    ),
+    "no room for two": (
+        situation(desired=desired("new", service(strategy="blue_green")), seen=seen("old"), room=99 * MIB),
+        [f"{WRITE}edited by hand", RELOAD, "restart a: a.json changes"],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_plan_of(case: str) -> None:
+    """Every case gives exactly these steps, in this order."""
+    given, expected = CASES[case]
+    assert actions(make_plan(given)) == expected
+
+
+def test_a_port_that_another_process_holds_blocks_and_names_it() -> None:
+    """Nothing that is not ours is ever killed: the message says whose it is."""
+    listener = Listener(1, 4711, "nginx", 0)
+    plan = make_plan(situation(seen=replace(seen(), listeners={1: listener})))
+    assert "4711 (nginx)" in plan.blockers[0]
+    assert not plan.empty
+
+
+def test_one_model_goes_first_and_the_rest_together() -> None:
+    """A change that breaks every model is noticed while all but one still serve."""
+    models = [service(name, port=index) for index, name in enumerate("abcd", 1)]
+    running = {one.model: ObservedService(Phase.STOPPED) for one in models}
+    given = situation(desired=desired("new", *models), seen=replace(seen(), services=running))
+    assert [step.wave for step in make_plan(given).steps if step.action is Action.START] == [1, 2, 2, 2]
+
+
+def test_nothing_to_do_is_one_line() -> None:
+    """Whoever runs it from cron reads exactly that."""
+    assert to_text(make_plan(situation(notes=("no sandbox",)))) == "Nothing to do.\n"
+
+
+def test_the_diff_and_the_consequence_are_shown() -> None:
+    """Lines that go and come, and for how long clients wait."""
+    given = situation(previous=desired("old"), seen=seen("old"), load_seconds={"a": 4.2})
+    text = to_text(make_plan(given))
+    assert "    -old\n    +new" in text
+    assert "clients queue for about 4 s" in text
+
+
+def test_the_fingerprint_follows_what_would_be_done() -> None:
+    """The same plan of the same place is the same; any other difference makes a saved one stale."""
+    one = make_plan(situation(seen=seen("mine")))
+    assert one.fingerprint == make_plan(situation(seen=seen("mine"))).fingerprint
+    assert one.fingerprint != make_plan(situation(seen=seen("theirs"))).fingerprint
+    assert one.fingerprint != make_plan(situation(seen=seen("mine"), base=2)).fingerprint
