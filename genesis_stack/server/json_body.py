@@ -104,14 +104,26 @@ def _too_large(limit: int) -> HttpError:
 
 
 def _explained(exc: ValidationError, document: Any) -> HttpError:
-    """The first thing that is wrong, with the field as `messages[0].role`."""
-    first = exc.errors(include_url=False, include_input=False)[0]
-    location = first["loc"]
-    param = _path(location[:-1] if first["type"] == "missing" else location, document)
-    if first["type"] == "missing":
-        param = f"{param}.{location[-1]}".removeprefix(".")
-    message = first["msg"].removeprefix("Value error, ")
+    """The first thing that is wrong, with the field as `messages[0].role`.
+
+    Each member of a union has its own complaint: the one that got furthest into the document is meant.
+    """
+    complaints = [
+        (_param(error["type"], error["loc"], document), error["msg"])
+        for error in exc.errors(include_url=False, include_input=False)
+    ]
+    first = complaints[0][0]
+    related = [complaint for complaint in complaints if complaint[0].startswith(first)]
+    param, message = max(related, key=lambda complaint: len(complaint[0]))
+    message = message.removeprefix("Value error, ")
     return bad_request(f"{param}: {message}." if param else f"{message}.", param=param or None)
+
+
+def _param(kind: str, location: tuple[int | str, ...], document: Any) -> str:
+    """The field, also one that is missing."""
+    if kind == "missing":
+        return f"{_path(location[:-1], document)}.{location[-1]}".removeprefix(".")
+    return _path(location, document)
 
 
 def _path(location: tuple[int | str, ...], document: Any) -> str:

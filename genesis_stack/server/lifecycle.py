@@ -14,6 +14,7 @@ from typing import Final
 import uvicorn
 
 from genesis_stack.engine.interface import EngineState, EngineUnavailableError
+from genesis_stack.engine.template_process import TemplateProcess
 from genesis_stack.server import log
 from genesis_stack.server.app import App
 from genesis_stack.server.config_file import ConfigFile
@@ -53,7 +54,8 @@ class Lifecycle:
     def __init__(self, file: ConfigFile, engine: EngineFactory) -> None:
         self._file = file
         self._factory = engine
-        self._served = ServedModel(file.config, file.digest)
+        self._process = TemplateProcess()
+        self._served = ServedModel(file.config, file.digest, self._process)
         self._notifier = Notifier.from_environment()
         self._stop = asyncio.Event()
         self._exit_code = 0
@@ -96,6 +98,7 @@ class Lifecycle:
 
     async def _load(self, started: float) -> None:
         try:
+            await self._process.start()
             await self._served.load(self._factory)
         except Exception:  # noqa: BLE001 -- whatever it is, /health tells it and the process ends
             _log.exception("the model could not be loaded")

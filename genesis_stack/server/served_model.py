@@ -19,12 +19,12 @@ RETRY_SOON_S = 1.0
 
 
 class ServedModel:
-    """The engine with its chat template, its digests and its state.
+    """The engine with its chat template (rendered by `process`), its digests and its state.
 
     `failure` says why loading failed, once it has.
     """
 
-    def __init__(self, config: ServeConfig, config_digest: str) -> None:
+    def __init__(self, config: ServeConfig, config_digest: str, process: TemplateProcess) -> None:
         self.config = config
         self.config_digest = config_digest
         self.created = int(time.time())
@@ -32,7 +32,7 @@ class ServedModel:
         self.failure: str | None = None
         self._engine: Engine | None = None
         self._template: ChatTemplate | None = None
-        self._process = TemplateProcess()
+        self._process = process
         self._settled = asyncio.Event()
 
     @property
@@ -59,9 +59,8 @@ class ServedModel:
         return self._template
 
     async def load(self, factory: EngineFactory) -> None:
-        """Make the engine and start it; raises what it raises. The template's process starts meanwhile."""
+        """Make the engine and start it; raises what it raises."""
         try:
-            await self._process.start()
             self._engine = await factory(self.config)
             await self._engine.start()
             self._template = ChatTemplate(self._engine.info, self._process)
