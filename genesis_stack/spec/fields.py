@@ -16,7 +16,9 @@ T = TypeVar("T")
 class Frozen(BaseModel):
     """Base of every part of a Stack: immutable, no unknown keys, no silent conversions."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, serialize_by_alias=True
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,7 @@ def test_the_reference_stack_pins_the_published_digests() -> None:
 def test_a_dumped_stack_loads_as_the_same_stack(path: Path) -> None:
     """A stored generation is read back without loss."""
     stack = load(path)
-    assert Stack.model_validate_json(stack.model_dump_json(by_alias=True)) == stack
+    assert Stack.model_validate_json(stack.model_dump_json()) == stack
 
 
 def test_models_know_what_holds_for_them() -> None:
