@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -25,11 +26,17 @@ class Layout:
 
     @classmethod
     def user(cls) -> Self:
-        """The tree of the embedded backend, under the XDG base directories."""
+        """The tree of the embedded backend, under the XDG base directories.
+
+        Without XDG_RUNTIME_DIR (no login session, as in cron or a container) `run` is kept beside the state:
+        a directory below /tmp could be another user's.
+        """
         from platformdirs import PlatformDirs
 
         dirs = PlatformDirs("genesis-stack", appauthor=False)
-        return cls(dirs.user_config_path, dirs.user_state_path, dirs.user_runtime_path)
+        runtime = os.environ.get("XDG_RUNTIME_DIR")
+        state = dirs.user_state_path
+        return cls(dirs.user_config_path, state, Path(runtime) / "genesis-stack" if runtime else state / "run")
 
     @classmethod
     def under(cls, root: Path) -> Self:

@@ -1,0 +1,1 @@
+"""What the engine itself costs, apart from llama.cpp."""

@@ -1,0 +1,1 @@
+"""The client library that replaces the cloud call; nothing is here yet."""

@@ -1,0 +1,1 @@
+"""A commit in git becomes the state of a host; nothing is here yet."""
