@@ -34,9 +34,10 @@ class Layout:
         from platformdirs import PlatformDirs
 
         dirs = PlatformDirs("genesis-stack", appauthor=False)
-        runtime = os.environ.get("XDG_RUNTIME_DIR")
         state = dirs.user_state_path
-        return cls(dirs.user_config_path, state, Path(runtime) / "genesis-stack" if runtime else state / "run")
+        runtime = os.environ.get("XDG_RUNTIME_DIR")
+        run = Path(runtime) / "genesis-stack" if runtime else state / "run"
+        return cls(dirs.user_config_path, state, run)
 
     @classmethod
     def under(cls, root: Path) -> Self:
