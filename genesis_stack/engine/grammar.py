@@ -1,24 +1,30 @@
 """Constrained output: GBNF and JSON Schema, compiled under limits because they come from clients.
 
-llama.cpp bounds repetitions and refuses left recursion. Size and nesting are bounded here, and compilation
-runs in a thread of its own under a deadline, so that an explosive grammar delays nobody.
+Everything is measured before llama.cpp or the schema converter sees it (`gbnf` tells why), and compilation
+runs in a thread of its own under a deadline, so that a costly grammar delays nobody.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import re
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 from genesis_stack.engine.bindings import lib
+from genesis_stack.engine.gbnf import GrammarError, check_grammar
 from genesis_stack.engine.interface import EngineUnavailableError, InvalidRequestError, SamplingParams
 from genesis_stack.engine.model import Model
 
-MAX_GRAMMAR_CHARS: Final = 65_536
 MAX_SCHEMA_CHARS: Final = 65_536
 MAX_SCHEMA_DEPTH: Final = 32
+MAX_SCHEMA_COUNT: Final = 1_000
+"""Largest `maxItems`, `minLength` and the like: the converter writes each one out."""
 COMPILE_SECONDS: Final = 2.0
+
+_COUNTS: Final = ("minItems", "maxItems", "minLength", "maxLength")
+_PATTERN_UNIT: Final = re.compile(r"\\.|\[(?:\\.|[^\]\\])*\]|\{([^}]*)\}", re.DOTALL)
 
 
 class Grammar:
@@ -27,9 +33,7 @@ class Grammar:
     def __init__(self, model: Model, gbnf: str) -> None:
         self._prototype = lib.llama_sampler_init_grammar(model.vocab, gbnf.encode(), b"root")
         if not self._prototype:
-            raise InvalidRequestError(
-                "The grammar is not valid GBNF with a rule named root.", param="grammar"
-            )
+            raise GrammarError("it is not valid GBNF")
 
     def sampler(self) -> Any:
         """A fresh `llama_sampler *`; the caller frees it."""
@@ -83,13 +87,12 @@ def _param(params: SamplingParams) -> str:
 
 
 def _compile(model: Model, params: SamplingParams) -> Grammar:
-    if params.grammar is not None:
-        if len(params.grammar) > MAX_GRAMMAR_CHARS or "\0" in params.grammar:
-            raise InvalidRequestError(
-                f"The grammar must be at most {MAX_GRAMMAR_CHARS} characters, without NUL.", param="grammar"
-            )
-        return Grammar(model, params.grammar)
-    return Grammar(model, schema_to_gbnf(params.json_schema or "{}"))
+    gbnf = params.grammar if params.grammar is not None else schema_to_gbnf(params.json_schema or "{}")
+    try:
+        check_grammar(gbnf)
+        return Grammar(model, gbnf)
+    except (GrammarError, UnicodeEncodeError) as error:
+        raise InvalidRequestError(f"The grammar cannot be used: {error}.", param=_param(params)) from None
 
 
 def schema_to_gbnf(schema: str) -> str:
@@ -103,8 +106,12 @@ def schema_to_gbnf(schema: str) -> str:
     if len(schema) > MAX_SCHEMA_CHARS:
         raise _bad_schema(f"it has {len(schema)} characters, at most {MAX_SCHEMA_CHARS} are allowed")
     try:
-        _check_schema(json.loads(schema), MAX_SCHEMA_DEPTH)
-        gbnf: str = json_schema_to_gbnf(schema)
+        document = json.loads(schema)
+        _check_schema(document, MAX_SCHEMA_DEPTH)
+        if isinstance(document, dict) and "$ref" in document:
+            # Beside a $ref the converter does not look for the definitions that it needs.
+            document = {"anyOf": [{"$ref": document.pop("$ref")}], **document}
+        gbnf: str = json_schema_to_gbnf(json.dumps(document))
     except InvalidRequestError:
         raise
     except RecursionError:
@@ -119,7 +126,7 @@ def _bad_schema(why: str) -> InvalidRequestError:
 
 
 def _check_schema(node: object, depth: int) -> None:
-    """Bound the nesting and refuse references that would leave the document."""
+    """Refuse references that leave the document, and what the converter would never end with."""
     if depth == 0:
         raise _bad_schema(f"it is nested more than {MAX_SCHEMA_DEPTH} levels deep")
     match node:
@@ -127,6 +134,11 @@ def _check_schema(node: object, depth: int) -> None:
             ref = node.get("$ref")
             if isinstance(ref, str) and not ref.startswith("#/"):
                 raise _bad_schema("only $ref within the document (`#/…`) is supported")
+            if isinstance(pattern := node.get("pattern"), str):
+                _check_pattern(pattern)
+            for key in _COUNTS:
+                if isinstance(count := node.get(key), int) and count > MAX_SCHEMA_COUNT:
+                    raise _bad_schema(f"{key} is more than {MAX_SCHEMA_COUNT}")
             for value in node.values():
                 _check_schema(value, depth - 1)
         case list():
@@ -134,3 +146,12 @@ def _check_schema(node: object, depth: int) -> None:
                 _check_schema(value, depth - 1)
         case _:
             pass
+
+
+def _check_pattern(pattern: str) -> None:
+    for unit in _PATTERN_UNIT.finditer(pattern):
+        for number in re.findall(r"\d+", unit[1] or ""):
+            if len(number) > len(str(MAX_SCHEMA_COUNT)) or int(number) > MAX_SCHEMA_COUNT:
+                raise _bad_schema(f"a pattern repeats more than {MAX_SCHEMA_COUNT} times")
+    if re.search(r"[\]}]", _PATTERN_UNIT.sub("", pattern)):
+        raise _bad_schema("a pattern has a bracket that was not opened")

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import ctypes
 import secrets
-from typing import Any
+import time
+from typing import Any, Final
 
 from genesis_stack.engine.bindings import lib
 from genesis_stack.engine.grammar import Grammar
 from genesis_stack.engine.interface import SamplingParams, Token
 from genesis_stack.engine.model import Model
+
+_GRAMMAR_SECONDS: Final = 0.5
+"""What a grammar may take of one step. One that takes longer is ambiguous, and would grow with each token."""
+_SEEDS: Final = 2**32 - 1
+"""llama.cpp's seeds are below this one, by which it means "draw one"."""
 
 
 class Sampler:
@@ -21,24 +27,33 @@ class Sampler:
 
     def __init__(self, model: Model, params: SamplingParams, grammar: Grammar | None, index: int) -> None:
         self.seed = params.seed if params.seed is not None else secrets.randbits(32)
-        self._chain = _chain(model, params, (self.seed + index) & 0xFFFFFFFF)
+        self._chain = _chain(model, params, (self.seed + index) % _SEEDS)
         self._grammar = grammar.sampler() if grammar else None
         self._candidates = _Candidates(model.n_vocab) if grammar else None
 
-    def sample(self, context: Any, row: int) -> Token:
-        """The next token from output `row` of the last decode; the chain remembers it."""
+    def sample(self, context: Any, row: int) -> Token | None:
+        """The next token from output `row` of the last decode; the chain remembers it.
+
+        None where the grammar allows no token, or has become too costly to follow.
+        """
         if self._candidates is None:
             return int(lib.llama_sampler_sample(self._chain, context, row))
+        started = time.monotonic()
         token = self._constrained(self._candidates, context, row)
+        if token is None:
+            return None
         lib.llama_sampler_accept(self._grammar, token)
         lib.llama_sampler_accept(self._chain, token)
-        return token
+        return token if time.monotonic() - started < _GRAMMAR_SECONDS else None
 
-    def _constrained(self, candidates: _Candidates, context: Any, row: int) -> Token:
-        token = candidates.choose(self._chain, context, row)
+    def _constrained(self, candidates: _Candidates, context: Any, row: int) -> Token | None:
+        candidates.load(context, row)
+        token = candidates.choose(self._chain)
         if candidates.allows(self._grammar, token):
             return token
-        return candidates.choose(self._chain, context, row, mask=self._grammar)
+        candidates.load(context, row)
+        # Accepting a token that the grammar does not allow would end the process.
+        return candidates.choose(self._chain) if candidates.mask(self._grammar) else None
 
     def close(self) -> None:
         """Free the chain and the grammar."""
@@ -58,18 +73,26 @@ class _Candidates:
         self._ids = np.arange(n_vocab, dtype="i4")
         self._n_vocab = n_vocab
 
-    def choose(self, chain: Any, context: Any, row: int, mask: Any = None) -> Token:
+    def load(self, context: Any, row: int) -> None:
         import numpy as np
 
         logits = lib.llama_get_logits_ith(context, row)
         self._rows["id"] = self._ids
         self._rows["logit"] = np.ctypeslib.as_array(logits, shape=(self._n_vocab,))
-        data = self._rows.ctypes.data_as(ctypes.POINTER(lib.llama_token_data))
-        choices = lib.llama_token_data_array(data=data, size=self._n_vocab, selected=-1, sorted=False)
-        if mask:
-            lib.llama_sampler_apply(mask, ctypes.byref(choices))
+
+    def mask(self, grammar: Any) -> bool:
+        """Rule out what `grammar` does not allow; False when nothing is left."""
+        lib.llama_sampler_apply(grammar, ctypes.byref(self._struct()))
+        return bool(self._rows["logit"].max() > float("-inf"))
+
+    def choose(self, chain: Any) -> Token:
+        choices = self._struct()
         lib.llama_sampler_apply(chain, ctypes.byref(choices))
         return int(choices.data[choices.selected].id)
+
+    def _struct(self) -> Any:
+        data = self._rows.ctypes.data_as(ctypes.POINTER(lib.llama_token_data))
+        return lib.llama_token_data_array(data=data, size=self._n_vocab, selected=-1, sorted=False)
 
     def allows(self, grammar: Any, token: Token) -> bool:
         single = lib.llama_token_data(id=token, logit=1.0, p=0.0)

@@ -235,9 +235,10 @@ class Scheduler:
         ticket = sequence.ticket
         wanted = ticket.request.sampling.max_tokens
         room = self._context_length - len(sequence.prompt)
+        before = sequence.generated
         delta = sequence.sample(self._context.pointer, room if wanted is None else min(wanted, room))
-        ticket.generated += 1
-        self.counters.generated_tokens += 1
+        ticket.generated += sequence.generated - before
+        self.counters.generated_tokens += sequence.generated - before
         if ticket.first_token is None:
             ticket.first_token = now
         if delta is None:

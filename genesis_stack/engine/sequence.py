@@ -97,14 +97,17 @@ class Sequence:
         `finish` is the choice's last.
         """
         params = self.ticket.request.sampling
-        token = self.next_token = self._sampler.sample(context, self.row)
-        self.generated += 1
+        token = self._sampler.sample(context, self.row)
         self.phase = Phase.DECODE
-        if params.top_logprobs is not None:
-            self._logprobs.append(chosen_logprob(self._model, context, self.row, token, params.top_logprobs))
+        if token is None:  # what there is does not fit the grammar: it was cut short
+            return self.delta(self._text.flush(), FinishReason.LENGTH)
+        self.next_token = token
+        self.generated += 1
         if not params.ignore_eos and self._model.ends_generation(token):
             return self.delta(self._text.flush(), FinishReason.STOP)
         self._tokens.append(token)
+        if params.top_logprobs is not None:
+            self._logprobs.append(chosen_logprob(self._model, context, self.row, token, params.top_logprobs))
         text = self._text.feed(self._model.piece(token))
         if self._text.stopped:
             return self.delta(text, FinishReason.STOP)
