@@ -17,7 +17,7 @@ from genesis_stack.server.chat_request import ChatRequest
 from genesis_stack.server.collected import Choice, Completion, collect
 from genesis_stack.server.conversation import prompt_of
 from genesis_stack.server.disconnect import unless_gone
-from genesis_stack.server.endpoint import JsonResponse, body_of, check_model, client_of, new_id, served_of
+from genesis_stack.server.endpoint import JsonResponse, body_of, client_of, new_id, served_of
 from genesis_stack.server.exchange import exchange_of
 from genesis_stack.server.generation import Job, Update, run
 from genesis_stack.server.pieces import CallArguments, CallStart, Piece, Reasoning, Text
@@ -30,7 +30,6 @@ async def create_chat_completion(request: Request) -> Response:
     """Answer a conversation, whole or streamed."""
     served = served_of(request)
     chat = await body_of(request, ChatRequest)
-    check_model(served, chat.model)
     head = Head.of(served)
     updates = run(await chat_job(chat, served, request, head.id), served.engine, exchange_of(request.scope))
     if chat.stream:

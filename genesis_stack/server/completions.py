@@ -18,7 +18,7 @@ from genesis_stack.engine.interface import ChosenLogprob, Engine, Token
 from genesis_stack.server.choice_parser import ChoiceParser
 from genesis_stack.server.collected import Choice, Completion, collect
 from genesis_stack.server.disconnect import unless_gone
-from genesis_stack.server.endpoint import JsonResponse, body_of, check_model, client_of, new_id, served_of
+from genesis_stack.server.endpoint import JsonResponse, body_of, client_of, new_id, served_of
 from genesis_stack.server.errors import bad_request
 from genesis_stack.server.exchange import exchange_of
 from genesis_stack.server.generation import Job, Update, run
@@ -57,7 +57,6 @@ async def create_completion(request: Request) -> Response:
     """Continue one or several prompts, whole or streamed."""
     served = served_of(request)
     asked = await body_of(request, CompletionRequest)
-    check_model(served, asked.model)
     engine = served.engine
     prompts = [await encoded(prompt, engine) for prompt in prompt_list(asked.prompt)]
     shape = _Shape.of(asked, prompts, served)

@@ -14,16 +14,15 @@ from starlette.responses import Response
 from genesis_stack.engine.interface import Usage
 from genesis_stack.server.completions import Prompt, encoded, prompt_list
 from genesis_stack.server.disconnect import unless_gone
-from genesis_stack.server.endpoint import JsonResponse, body_of, check_model, served_of
+from genesis_stack.server.endpoint import JsonResponse, body_of, served_of
 from genesis_stack.server.errors import bad_request
 from genesis_stack.server.exchange import exchange_of
-from genesis_stack.server.json_body import StrictModel
+from genesis_stack.server.json_body import ModelRequest
 
 
-class EmbeddingRequest(StrictModel):
+class EmbeddingRequest(ModelRequest):
     """The body, by OpenAI's names."""
 
-    model: str = Field(max_length=256)
     input: Prompt
     encoding_format: Literal["float", "base64"] | None = None
     dimensions: int | None = None
@@ -34,7 +33,6 @@ async def create_embeddings(request: Request) -> Response:
     """One vector an input, in order."""
     served = served_of(request)
     asked = await body_of(request, EmbeddingRequest)
-    check_model(served, asked.model)
     engine = served.engine
     if asked.dimensions not in {None, engine.info.n_embd}:
         raise bad_request(f"dimensions: this model's vectors have {engine.info.n_embd}.", param="dimensions")

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from genesis_stack.server.errors import HttpError
 from genesis_stack.server.exchange import exchange_of
-from genesis_stack.server.json_body import Model, read_json
+from genesis_stack.server.json_body import Model, ModelRequest, read_json
 from genesis_stack.server.served_model import ServedModel
 
 
@@ -36,11 +36,14 @@ def served_of(request: Request) -> ServedModel:
 async def body_of(request: Request, model: type[Model]) -> Model:
     """The validated body, once the model is there to work on it; see `read_json`.
 
-    Ignored fields are noted for the log and the metrics.
+    What is wrong with it is said at once, also while the model loads. Ignored fields are noted for the log
+    and the metrics. Raises HttpError 404 for another model.
     """
     served = served_of(request)
     body = await read_json(request, model, limit=served.config.limits.max_body_bytes)
     exchange_of(request.scope).ignored_fields = body.ignored
+    if isinstance(body.value, ModelRequest):
+        check_model(served, body.value.model)
     await served.settled()
     return body.value
 

@@ -7,7 +7,7 @@ from http import HTTPStatus
 from typing import Any, Generic, TypeVar
 
 import jiter
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.requests import ClientDisconnect, Request
 
 from genesis_stack.server.errors import ClientGoneError, HttpError, bad_request
@@ -22,6 +22,12 @@ class StrictModel(BaseModel):
     model_config = ConfigDict(
         strict=True, frozen=True, extra="ignore", allow_inf_nan=False, protected_namespaces=()
     )
+
+
+class ModelRequest(StrictModel):
+    """A request body that names its model."""
+
+    model: str = Field(max_length=256)
 
 
 Model = TypeVar("Model", bound=StrictModel)

@@ -138,6 +138,7 @@ class Lifecycle:
         """
         self._notifier.stopping("finishing running requests")
         timeout = self._file.config.limits.drain_timeout_s
+        self._served.give_up()
         for accepting in getattr(server, "servers", ()):
             accepting.close()
         await asyncio.sleep(SETTLE_S)

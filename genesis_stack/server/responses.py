@@ -13,7 +13,7 @@ from starlette.responses import Response
 from genesis_stack.engine.interface import Usage
 from genesis_stack.server.chat import chat_job
 from genesis_stack.server.disconnect import unless_gone
-from genesis_stack.server.endpoint import JsonResponse, body_of, check_model, new_id, served_of
+from genesis_stack.server.endpoint import JsonResponse, body_of, new_id, served_of
 from genesis_stack.server.exchange import exchange_of
 from genesis_stack.server.generation import Update, run
 from genesis_stack.server.responses_output import ResponseOutput
@@ -26,7 +26,6 @@ async def create_response(request: Request) -> Response:
     """Answer an input, whole or as a stream of typed events."""
     served = served_of(request)
     asked = await body_of(request, ResponsesRequest)
-    check_model(served, asked.model)
     answer = _Answer(asked, new_id("resp_"), int(time.time()))
     job = await chat_job(asked.as_chat(), served, request, answer.id)
     updates = run(job, served.engine, exchange_of(request.scope))

@@ -30,7 +30,7 @@ from genesis_stack.server.chat_request import (
     ToolName,
 )
 from genesis_stack.server.errors import bad_request
-from genesis_stack.server.json_body import StrictModel
+from genesis_stack.server.json_body import ModelRequest, StrictModel
 from genesis_stack.server.sampling import JsonObject, TokenLimit
 
 
@@ -128,10 +128,9 @@ class TextOptions(StrictModel):
     )
 
 
-class ResponsesRequest(StrictModel):
+class ResponsesRequest(ModelRequest):
     """A response, by OpenAI's names. The server keeps none, so there is none to continue."""
 
-    model: str = Field(max_length=256)
     input: str | Annotated[list[InputItem], Field(min_length=1, max_length=MAX_MESSAGES - 1)]
     instructions: str | None = None
     max_output_tokens: TokenLimit | None = None

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field
 
 from genesis_stack.engine.interface import SamplingParams
 from genesis_stack.server.errors import bad_request
-from genesis_stack.server.json_body import StrictModel
+from genesis_stack.server.json_body import ModelRequest, StrictModel
 
 MAX_STOPS: Final = 16
 """Stop strings of one request; OpenAI takes 4."""
@@ -44,10 +44,9 @@ class StreamOptions(StrictModel):
     include_usage: bool | None = None
 
 
-class SamplingFields(StrictModel):
+class SamplingFields(ModelRequest):
     """OpenAI's sampling fields with OpenAI's bounds, and llama-server's extensions by its names."""
 
-    model: str = Field(max_length=256)
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     n: int | None = Field(None, ge=1, le=MAX_CHOICES)

@@ -78,9 +78,13 @@ class ServedModel:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._settled.wait(), self.config.limits.request_timeout_s)
 
+    def give_up(self) -> None:
+        """Let nobody wait any longer for a model that will not come."""
+        self._settled.set()
+
     async def drain(self, timeout_s: float) -> None:
         """Finish what runs within `timeout_s` seconds and let go of everything."""
-        self._settled.set()
+        self.give_up()
         if self._engine is not None:
             await self._engine.drain(timeout_s)
         await self._process.close()

@@ -1,0 +1,50 @@
+"""`genesis-serve` with a scripted engine: the real program, its process and its sockets.
+
+SCRIPTED says how the engine behaves: `slow` answers slowly, `broken` never starts, `hangs` stops to
+beat, `dies` fails after its start. Without it all is well. The engine starts once the file SCRIPTED_GATE
+exists.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncGenerator
+from pathlib import Path
+
+from scripted_engine import ScriptedEngine, saying
+
+from genesis_stack.engine.interface import Delta, EngineError, EngineState, GenerationRequest
+from genesis_stack.protocol.serve_config import ServeConfig
+from genesis_stack.server.main import main
+
+BEHAVIOUR = os.environ.get("SCRIPTED", "")
+GATE = Path(os.environ.get("SCRIPTED_GATE", __file__))
+
+
+async def _slowly(request: GenerationRequest) -> AsyncGenerator[Delta]:
+    """One delta at once, the rest after half a second."""
+    async for delta in saying("one ", "two")(request):
+        yield delta
+        await asyncio.sleep(0.5)
+
+
+async def _engine(_config: ServeConfig) -> ScriptedEngine:
+    engine = ScriptedEngine()
+    while not GATE.exists():  # noqa: ASYNC110, ASYNC240 -- the gate is another process's file
+        await asyncio.sleep(0.02)
+    match BEHAVIOUR:
+        case "slow":
+            engine.script = _slowly
+        case "broken":
+            engine.state = EngineState.STARTING
+            engine.refusal = EngineError("no such tensor")
+        case "hangs":
+            engine.hangs = True
+        case "dies":
+            asyncio.get_running_loop().call_later(0.5, setattr, engine, "state", EngineState.FAILED)
+    return engine
+
+
+if __name__ == "__main__":
+    main(engine=_engine)

@@ -1,0 +1,324 @@
+"""The program `genesis-serve` as a service manager sees it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from serving import MODEL, serve_config
+
+ESTABLISHED, LISTEN = "01", "0A"
+PROGRAM = Path(__file__).with_name("serve_scripted.py")
+CHAT = {"model": MODEL, "messages": [{"role": "user", "content": "x"}]}
+
+
+def until(condition: Callable[[], Any], seconds: float = 20) -> Any:
+    """The condition's first true value."""
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < deadline, "it never came true"
+        time.sleep(0.02)
+    return value
+
+
+class Program:
+    """A running server on a listening socket that the test keeps, like a service manager does."""
+
+    def __init__(self, config: Path, behaviour: str = "", **environment: str) -> None:
+        self.listener = socket.create_server(("127.0.0.1", 0), backlog=64)
+        self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
+        self._config = config
+        self._environment = {**os.environ, "SCRIPTED": behaviour, **environment}
+        self.process = self.start()
+
+    def start(self) -> subprocess.Popen[str]:
+        """Start it (again) with `--fd`."""
+        fd = self.listener.fileno()
+        argv = [sys.executable, str(PROGRAM), "--config", str(self._config), "--fd", str(fd)]
+        self.process = subprocess.Popen(
+            argv, pass_fds=[fd], env=self._environment, stderr=subprocess.PIPE, text=True
+        )
+        return self.process
+
+    def health(self) -> tuple[int, str]:
+        """Status code and status."""
+        response = httpx.get(f"{self.url}/health", timeout=20)
+        return response.status_code, response.json()["status"]
+
+    def connections(self) -> tuple[int, int]:
+        """How many are accepted, and how many wait for that: /proc/net/tcp has both."""
+        port = f":{self.listener.getsockname()[1]:04X}"
+        lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()]
+        ours = [line for line in lines if line[1].endswith(port)]
+        (waiting,) = (int(line[4].split(":")[1], 16) for line in ours if line[3] == LISTEN)
+        return sum(line[3] == ESTABLISHED for line in ours) - waiting, waiting
+
+    def until_ready(self) -> None:
+        """Wait for it."""
+        until(lambda: self.health() == (200, "ready"))
+
+    def end(self) -> tuple[int, str]:
+        """Exit code and stderr after SIGTERM."""
+        self.process.send_signal(signal.SIGTERM)
+        _, stderr = self.process.communicate(timeout=30)
+        return self.process.returncode, stderr
+
+
+@pytest.fixture
+def config_path(tmp_path: Path, weights: Path) -> Path:
+    """A configuration file."""
+    path = tmp_path / "serve.json"
+    path.write_text(json.dumps(serve_config(weights)))
+    return path
+
+
+@pytest.fixture
+def start(config_path: Path) -> Generator[Callable[..., Program]]:
+    """Starts programs and leaves none behind."""
+    programs: list[Program] = []
+
+    def start(behaviour: str = "", **environment: str) -> Program:
+        programs.append(Program(config_path, behaviour, **environment))
+        return programs[-1]
+
+    yield start
+    for program in programs:
+        program.listener.close()
+        if program.process.poll() is None:
+            program.process.kill()
+        program.process.communicate()
+
+
+@pytest.fixture
+def loading(start: Callable[..., Program], tmp_path: Path) -> Program:
+    """A program that loads until `gate` appears, and a request that waits for it."""
+    program = start(SCRIPTED_GATE=str(tmp_path / "gate"))
+    assert program.health() == (503, "starting")
+    return program
+
+
+def test_it_answers_while_it_loads(loading: Program, tmp_path: Path) -> None:
+    """`starting` with 503; what is wrong with a request is said; the others wait for the model."""
+    url = f"{loading.url}/v1/chat/completions"
+    assert httpx.post(url, json={**CHAT, "n": 0}).status_code == 400
+    assert httpx.post(url, json={**CHAT, "model": "x"}).status_code == 404
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.submit(httpx.post, url, json=CHAT, timeout=20)
+        assert loading.health() == (503, "starting")
+        assert not waiting.done()
+        (tmp_path / "gate").touch()
+        assert waiting.result().status_code == 200
+    assert loading.health() == (200, "ready")
+
+
+def test_sigterm_while_it_loads_ends_at_once(loading: Program) -> None:
+    """Who waits is told to come back, to the next process."""
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.submit(httpx.post, f"{loading.url}/v1/chat/completions", json=CHAT, timeout=20)
+        until(lambda: loading.connections() == (1, 0))
+        assert loading.end()[0] == 0
+        assert waiting.result().status_code == 503
+        assert waiting.result().headers["retry-after"] == "1"
+
+
+def test_sigterm_finishes_what_runs(start: Callable[..., Program]) -> None:
+    """A stream in the middle goes on to its end; then the exit code is 0."""
+    program = start("slow")
+    program.until_ready()
+    with httpx.stream(
+        "POST", f"{program.url}/v1/chat/completions", json={**CHAT, "stream": True}
+    ) as response:
+        lines = response.iter_lines()
+        assert "one " in next(line for line in lines if "one " in line)
+        program.process.send_signal(signal.SIGTERM)
+        rest = "\n".join(lines)
+    assert "two" in rest
+    assert "[DONE]" in rest
+    code, stderr = program.end()
+    assert code == 0
+    assert "Traceback" not in stderr
+
+
+def test_a_connection_during_the_drain_waits_for_the_next_process(start: Callable[..., Program]) -> None:
+    """The manager's socket keeps it: nobody is refused by a restart."""
+    program = start("slow")
+    program.until_ready()
+    with httpx.stream(
+        "POST", f"{program.url}/v1/chat/completions", json={**CHAT, "stream": True}
+    ) as response:
+        lines = response.iter_lines()
+        next(lines)
+        program.process.send_signal(signal.SIGTERM)
+        until(lambda: _stops_accepting(program))
+        with closing(socket.create_connection(program.listener.getsockname())) as waiting:
+            waiting.sendall(b"GET /v1/models HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+            assert "data: [DONE]" in list(lines)
+            old = program.process
+            assert old.wait(timeout=30) == 0
+            old.communicate()
+            program.start()
+            answer = waiting.makefile("rb").read()
+    assert answer.startswith(b"HTTP/1.1 200")
+
+
+def _stops_accepting(program: Program) -> bool:
+    """Whether a new connection stays in the backlog."""
+    with closing(socket.create_connection(program.listener.getsockname())):
+        time.sleep(0.05)
+        _, waiting = program.connections()
+        return waiting > 0
+
+
+def test_systemd_s_sockets_are_taken_over(config_path: Path) -> None:
+    """LISTEN_FDS and LISTEN_PID: descriptor 3 is the socket."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        run = f"exec {sys.executable} {PROGRAM} --config {config_path} 3<&{listener.fileno()}"
+        process = subprocess.Popen(
+            ["/bin/bash", "-c", f"LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=http {run}"],
+            pass_fds=[listener.fileno()],
+            stderr=subprocess.PIPE,
+        )
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/health"
+        until(lambda: httpx.get(url, timeout=20).status_code == 200)
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=30)
+        assert process.returncode == 0
+
+
+@pytest.fixture
+def manager(tmp_path: Path) -> Generator[socket.socket]:
+    """The other end of $NOTIFY_SOCKET."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
+        channel.bind(str(tmp_path / "notify"))
+        channel.settimeout(20)
+        yield channel
+
+
+def test_the_manager_is_told(start: Callable[..., Program], manager: socket.socket) -> None:
+    """READY=1 once it serves, WATCHDOG=1 while the engine moves, STOPPING=1 at the end."""
+    program = start(NOTIFY_SOCKET=manager.getsockname(), WATCHDOG_USEC="400000")
+    messages = _messages_until(manager, "READY=1")
+    assert not any("WATCHDOG" in message for message in messages)
+    assert program.health() == (200, "ready")
+    _messages_until(manager, "WATCHDOG=1")
+    program.process.send_signal(signal.SIGTERM)
+    _messages_until(manager, "STOPPING=1")
+
+
+def test_the_watchdog_is_silent_while_a_step_hangs(
+    start: Callable[..., Program], manager: socket.socket
+) -> None:
+    """Four of its intervals pass without a beat."""
+    start("hangs", NOTIFY_SOCKET=manager.getsockname(), WATCHDOG_USEC="200000")
+    _messages_until(manager, "READY=1")
+    manager.settimeout(0.8)
+    with pytest.raises(TimeoutError):
+        manager.recv(4096)
+
+
+def _messages_until(channel: socket.socket, wanted: str) -> list[str]:
+    messages: list[str] = []
+    while not any(wanted in message for message in messages):
+        messages.append(channel.recv(4096).decode())
+    return messages
+
+
+@pytest.mark.parametrize("behaviour", ["broken", "dies"])
+def test_a_failed_engine_is_shown_and_ends_the_process(start: Callable[..., Program], behaviour: str) -> None:
+    """`failed` for a moment, so that who waits learns why; then exit code 1, for the manager to restart."""
+    program = start(behaviour)
+    until(lambda: program.health() == (503, "failed"))
+    _, stderr = program.process.communicate(timeout=30)
+    assert program.process.returncode == 1
+    assert behaviour != "broken" or "no such tensor" in stderr
+
+
+def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    argv = [sys.executable, "-m", "genesis_stack.server.main", *arguments]
+    return subprocess.run(argv, capture_output=True, text=True, timeout=30, check=False)
+
+
+def test_an_invalid_configuration_names_file_and_fields(config_path: Path) -> None:
+    """Exit code 78, every error, no traceback."""
+    config = json.loads(config_path.read_text())
+    config["engine"]["parallel"] = 0
+    config["budgets"] = {}
+    config_path.write_text(json.dumps(config))
+    result = _run("--config", str(config_path))
+    assert result.returncode == 78
+    assert f"{config_path}: engine.parallel: " in result.stderr
+    assert f"{config_path}: budgets: " in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_model_file_that_changed_is_not_loaded(config_path: Path, weights: Path) -> None:
+    """Another size is exit code 65, a missing file 78."""
+    weights.write_bytes(b"other weights")
+    assert _run("--config", str(config_path)).returncode == 65
+    weights.unlink()
+    result = _run("--config", str(config_path))
+    assert result.returncode == 78
+    assert str(weights) in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "word"),
+    [
+        (("--fd", "99"), 71, "descriptor 99"),
+        (("--fd", "2"), 71, "descriptor 2"),
+        (("--listen", "192.0.2.1:80"), 71, "192.0.2.1:80"),
+        (("--listen", "here"), 64, "HOST:PORT"),
+        (("--frobnicate",), 64, "--frobnicate"),
+    ],
+)
+def test_a_wrong_socket_or_option_is_said(
+    config_path: Path, arguments: tuple[str, ...], code: int, word: str
+) -> None:
+    """One line, and an exit code of sysexits.h."""
+    result = _run("--config", str(config_path), *arguments)
+    assert result.returncode == code
+    assert word in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_taken_port_is_said(config_path: Path) -> None:
+    """With the address."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        result = _run("--config", str(config_path), "--listen", f"127.0.0.1:{port}")
+    assert result.returncode == 71
+    assert f"127.0.0.1:{port}" in result.stderr
+
+
+def test_each_request_is_one_line_of_json(start: Callable[..., Program]) -> None:
+    """With the id that the client gave, the counts and the time; polling /health is not in it."""
+    program = start()
+    program.until_ready()
+    httpx.post(
+        f"{program.url}/v1/chat/completions", json={**CHAT, "wisdom": 1}, headers={"x-request-id": "mine-1"}
+    )
+    httpx.get(f"{program.url}/no%0Athing", headers={"x-request-id": "bad id"})
+    _, stderr = program.end()
+    lines = [json.loads(line) for line in stderr.splitlines()]
+    requests = [line for line in lines if line["event"] == "request"]
+    assert [(line["path"], line["status"]) for line in requests] == [
+        ("/v1/chat/completions", 200),
+        ("/no\nthing", 404),
+    ]
+    first, second = requests
+    assert first["request_id"] == "mine-1"
+    assert (first["completion_tokens"], first["ignored_fields"]) == (2, ["wisdom"])
+    assert first["duration_ms"] >= first["ttft_ms"]
+    assert second["request_id"].startswith("req_")
