@@ -53,7 +53,7 @@ class Inside:
 def own_share(model: Model, config: EngineConfig, sequences: int) -> tuple[float, float]:
     """Median milliseconds of Python, and of a whole step, while `sequences` decode."""
     context = Context(model, config, sequences=2 * sequences, threads=(config.threads, config.threads_batch))
-    slots = Slots(context, PrefixStore(0), live=sequences, cached=sequences)
+    slots = Slots(context, PrefixStore(0), live=sequences, cached=sequences, shares=True)
     scheduler = Scheduler(
         model,
         context,

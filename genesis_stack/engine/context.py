@@ -15,6 +15,8 @@ from genesis_stack.engine.model import Model
 from genesis_stack.protocol.serve_config import EngineConfig
 
 CELL_PADDING: Final = 256
+MAX_SEQUENCES: Final = 256
+"""llama.cpp's LLAMA_MAX_SEQ."""
 _GGML_TYPES: Final = {"f16": 1, "q8_0": 8}
 
 
@@ -51,7 +53,8 @@ class Context:
     ) -> None:
         params = lib.llama_context_default_params()
         params.n_ctx = cells_for(config)
-        params.n_batch = params.n_ubatch = config.context if embeddings else config.batch
+        rows = config.context if embeddings else max(config.batch, config.parallel)
+        params.n_batch = params.n_ubatch = rows
         params.n_seq_max = sequences
         params.n_threads, params.n_threads_batch = threads
         params.type_k = params.type_v = _GGML_TYPES[config.kv_cache]

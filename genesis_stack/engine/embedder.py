@@ -21,30 +21,31 @@ class Embedder:
         self._context = context
         self.pooling = _POOLING.get(lib.llama_pooling_type(context.pointer), "none")
 
-    def embed(self, inputs: list[array[int]]) -> list[list[float]]:
-        """One L2-normalised vector of `n_embd` numbers per input.
+    def check(self, tokens: array[int]) -> None:
+        """Whether `embed` can work on `tokens`; any thread may ask.
 
         Raises:
-            InvalidRequestError: the model declares no pooling, or an input is empty or too long.
+            InvalidRequestError: the model declares no pooling, or the input is empty or too long.
         """
         if self.pooling in ("none", "rank"):
             raise InvalidRequestError("This model declares no pooling for embeddings.", param="model")
-        for tokens in inputs:
-            if not 0 < len(tokens) <= self._context.capacity:
-                raise InvalidRequestError(
-                    f"An input has {len(tokens)} tokens; 1 to {self._context.capacity} are possible.",
-                    param="input",
-                )
-        return [self._one(tokens) for tokens in inputs]
+        if not 0 < len(tokens) <= self._context.capacity:
+            raise InvalidRequestError(
+                f"An input has {len(tokens)} tokens; 1 to {self._context.capacity} are possible.",
+                param="input",
+            )
 
-    def _one(self, tokens: array[int]) -> list[float]:
+    def embed(self, tokens: array[int]) -> list[float]:
+        """The L2-normalised vector of `n_embd` numbers for one input."""
         batch = self._context.batch
         batch.clear()
         batch.add_run(0, tokens, 0, len(tokens), output=True)
         batch.want_all()
-        self._context.decode()
-        pointer = lib.llama_get_embeddings_seq(self._context.pointer, 0)
-        vector = pointer[: lib.llama_model_n_embd_out(self._model.pointer)]
-        self._context.clear()
+        try:
+            self._context.decode()
+            pointer = lib.llama_get_embeddings_seq(self._context.pointer, 0)
+            vector = pointer[: lib.llama_model_n_embd_out(self._model.pointer)]
+        finally:
+            self._context.clear()
         norm = math.sqrt(math.fsum(x * x for x in vector)) or 1.0
         return [x / norm for x in vector]

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import sys
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property, partial
 from typing import Final
 
@@ -89,24 +89,24 @@ class LlamaEngine:
     @cached_property
     def info(self) -> EngineInfo:
         """What is loaded."""
-        worker = self._worker
-        if worker is None or worker.state is EngineState.STARTING:
-            raise EngineUnavailableError("The model is being loaded.", retry_after=1.0)
-        return describe(self._config, worker)
+        return describe(self._config, self._loaded_worker())
 
     async def submit(self, request: GenerationRequest) -> DeltaStream:
         """Check, admit, and return the stream."""
-        self._ready_worker()
-        prompt = array("i", request.prompt)
-        self._check(request, len(prompt))
+        worker = self._ready_worker()
+        self._check(request, len(request.prompt))
+        prompt = _tokens(request.prompt, worker.model.n_vocab, param="prompt")
         assert self._grammars is not None  # noqa: S101 -- a ready worker has its compiler
         grammar = await self._grammars.compile(request.sampling)
         worker = self._ready_worker()
         self._check_queue(worker, len(prompt))
+        if request.request_id in self._tickets:
+            raise InvalidRequestError(f"The request id {request.request_id} is in use.", param="request_id")
         stream = DeltaStream(partial(self._left, request.request_id))
-        ticket = Ticket(request, prompt, grammar, asyncio.get_running_loop(), stream.put)
+        ticket = Ticket(request, prompt, grammar, asyncio.get_running_loop(), stream.inlet)
         self._tickets[request.request_id] = ticket
-        worker.post(partial(worker.scheduler.enqueue, ticket))
+        if not worker.post(partial(worker.scheduler.enqueue, ticket)):
+            raise self._unavailable()
         return stream
 
     def _left(self, request_id: str, complete: bool) -> None:
@@ -129,19 +129,28 @@ class LlamaEngine:
                 f"{self._config.model} generates text; embeddings need a model of task `embedding`.",
                 param="model",
             )
+        runs = [_tokens(tokens, worker.model.n_vocab, param="input") for tokens in inputs]
+        for run in runs:
+            embedder.check(run)
+        return await asyncio.gather(*(self._embed(worker, partial(embedder.embed, run)) for run in runs))
+
+    async def _embed(self, worker: Worker, embed: Callable[[], list[float]]) -> list[float]:
+        """One input is one command, so that the thread beats in between."""
         loop = asyncio.get_running_loop()
-        result: asyncio.Future[list[list[float]]] = loop.create_future()
-        runs = [array("i", tokens) for tokens in inputs]
+        result: asyncio.Future[list[float]] = loop.create_future()
 
         def run() -> None:
+            if result.cancelled():
+                return
             try:
-                vectors = embedder.embed(runs)
+                vector = embed()
             except EngineError as error:
                 loop.call_soon_threadsafe(_fail, result, error)
             else:
-                loop.call_soon_threadsafe(_succeed, result, vectors)
+                loop.call_soon_threadsafe(_succeed, result, vector)
 
-        worker.post(run)
+        if not worker.post(run):
+            raise self._unavailable()
         return await result
 
     def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> list[Token]:
@@ -155,10 +164,7 @@ class LlamaEngine:
     def detokenize(self, tokens: Sequence[Token]) -> str:
         """Text of tokens."""
         model = self._loaded_worker().model
-        for token in tokens:
-            if not 0 <= token < model.n_vocab:
-                raise InvalidRequestError(f"{token} is no token of this model.", param="tokens")
-        return model.detokenize(tokens)
+        return model.detokenize(_tokens(tokens, model.n_vocab, param="tokens"))
 
     def stats(self) -> EngineStats:
         """Counters and gauges."""
@@ -179,18 +185,23 @@ class LlamaEngine:
             self._grammars.close()
 
     def _loaded_worker(self) -> Worker:
-        if self._worker is None or self._worker.state in (EngineState.STARTING, EngineState.FAILED):
-            raise EngineUnavailableError(f"The model is {self.state.value}.", retry_after=1.0)
+        if self._worker is None or self._worker.state not in (EngineState.READY, EngineState.DRAINING):
+            raise self._unavailable()
         return self._worker
 
     def _ready_worker(self) -> Worker:
         if self._worker is None or self._worker.state is not EngineState.READY:
-            raise EngineUnavailableError(f"The model is {self.state.value}.", retry_after=1.0)
+            raise self._unavailable()
         return self._worker
+
+    def _unavailable(self) -> EngineUnavailableError:
+        return EngineUnavailableError(f"The model is {self.state.value}.", retry_after=1.0)
 
     def _check(self, request: GenerationRequest, prompt_tokens: int) -> None:
         if prompt_tokens == 0:
             raise InvalidRequestError("The prompt is empty.", param="prompt")
+        if request.n < 1:
+            raise InvalidRequestError("At least one choice must be asked for.", param="n")
         if self._config.task == "embedding":
             raise InvalidRequestError(f"{self._config.model} makes embeddings, not text.", param="model")
         wanted = request.sampling.max_tokens
@@ -218,11 +229,19 @@ class LlamaEngine:
             )
 
 
-def _succeed(result: asyncio.Future[list[list[float]]], vectors: list[list[float]]) -> None:
+def _tokens(tokens: Sequence[Token], n_vocab: int, *, param: str) -> array[int]:
+    """`tokens` as llama.cpp takes them; one that it does not know would fail the whole batch."""
+    for token in tokens:
+        if not 0 <= token < n_vocab:
+            raise InvalidRequestError(f"{token} is no token of this model.", param=param)
+    return array("i", tokens)
+
+
+def _succeed(result: asyncio.Future[list[float]], vector: list[float]) -> None:
     if not result.done():
-        result.set_result(vectors)
+        result.set_result(vector)
 
 
-def _fail(result: asyncio.Future[list[list[float]]], error: EngineError) -> None:
+def _fail(result: asyncio.Future[list[float]], error: EngineError) -> None:
     if not result.done():
         result.set_exception(error)

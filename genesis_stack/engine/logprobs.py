@@ -23,6 +23,6 @@ def chosen_logprob(model: Model, context: Any, row: int, token: Token, top: int)
         piece = model.piece(t)
         return TokenLogprob(t, piece.decode("utf-8", "replace"), piece, float(logits[t] - normaliser))
 
-    best = np.argpartition(-logits, top)[:top] if top else np.empty(0, dtype=int)
+    best = np.argpartition(-logits, min(top, model.n_vocab - 1))[:top] if top else np.empty(0, dtype=int)
     ordered = best[np.argsort(-logits[best], kind="stable")]
     return ChosenLogprob(entry(token), tuple(entry(int(t)) for t in ordered))

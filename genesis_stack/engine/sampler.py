@@ -14,6 +14,8 @@ from genesis_stack.engine.model import Model
 
 _GRAMMAR_SECONDS: Final = 0.5
 """What a grammar may take of one step. One that takes longer is ambiguous, and would grow with each token."""
+_GREEDY_BELOW: Final = 1e-6
+"""Temperatures that no token's chance survives; further down logits over temperature are no numbers."""
 _SEEDS: Final = 2**32 - 1
 """llama.cpp's seeds are below this one, by which it means "draw one"."""
 
@@ -123,7 +125,7 @@ def _chain(model: Model, params: SamplingParams, seed: int) -> Any:
                 params.presence_penalty,
             )
         )
-    if params.temperature <= 0:
+    if params.temperature < _GREEDY_BELOW:
         add(lib.llama_sampler_init_greedy())
         return chain
     if params.top_k > 0:

@@ -24,14 +24,18 @@ class Slots:
     Args:
         context: whose cells are given out.
         live: sequences decoded at a time.
-        cached: finished sequences to keep; 0 where the model's state cannot be shared.
+        cached: finished sequences to keep.
+        shares: whether the model's state can be shared at all.
         store: takes what has to leave.
     """
 
-    def __init__(self, context: Context, store: PrefixStore, *, live: int, cached: int) -> None:
+    def __init__(
+        self, context: Context, store: PrefixStore, *, live: int, cached: int, shares: bool
+    ) -> None:
         self._context = context
         self._store = store
         self._cached_limit = cached
+        self._shares = shares
         self._free = list(range(live + cached))
         self._cached: OrderedDict[int, None] = OrderedDict()  # least recently used first
         self.tree = PrefixTree()
@@ -43,7 +47,7 @@ class Slots:
 
     def match(self, prompt: array[int]) -> Match | None:
         """The longest prefix of `prompt` in the cache, short of its last token, whose logits are needed."""
-        return self.tree.match(prompt[:-1]) if self._cached_limit else None
+        return self.tree.match(prompt[:-1]) if self._shares else None
 
     def occupy(self, match: Match | None) -> int:
         """A fresh sequence id that shares the cells of `match`."""
@@ -80,6 +84,9 @@ class Slots:
         holders = [s for s in self._cached if self.tree.covers(slot, s)]
         for redundant in holders:
             self._drop(redundant)
+        if any(self.tree.covers(other, slot) for other in self._cached):
+            self._drop(slot)
+            return
         self._cached[slot] = None
         while len(self._cached) > self._cached_limit:
             self._evict()
@@ -106,12 +113,12 @@ class Slots:
 
     def _evict(self) -> None:
         slot = next(iter(self._cached))
-        if self._store:
+        if self._store and self._cached_limit:
             self._store.put(SavedPrefix(self.tree.tokens(slot), self._context.save(slot)))
         self._drop(slot)
 
     def _drop(self, slot: int) -> None:
-        self._cached.pop(slot)
+        self._cached.pop(slot, None)
         self._context.truncate(slot, 0)
         self.tree.release(slot)
         self._free.append(slot)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+import weakref
 from array import array
 from collections import deque
 from collections.abc import Callable
@@ -20,7 +21,7 @@ class DeltaStream:
     whether the stream was complete.
     """
 
-    __slots__ = ("_complete", "_deltas", "_left", "_waiter", "on_left")
+    __slots__ = ("__weakref__", "_complete", "_deltas", "_left", "_waiter", "on_left")
 
     def __init__(self, on_left: Callable[[bool], None]) -> None:
         self.on_left = on_left
@@ -28,6 +29,18 @@ class DeltaStream:
         self._waiter: asyncio.Future[None] | None = None
         self._complete = False
         self._left = False
+
+    @property
+    def inlet(self) -> Callable[[Delta], None]:
+        """`put`, without keeping a stream alive that its reader has dropped."""
+        reader = weakref.ref(self)
+
+        def put(delta: Delta) -> None:
+            stream = reader()
+            if stream is not None:
+                stream.put(delta)
+
+        return put
 
     def put(self, delta: Delta) -> None:
         """Hand over a delta."""

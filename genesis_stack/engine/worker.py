@@ -6,6 +6,7 @@ that hangs.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from genesis_stack.engine.bindings import lib
-from genesis_stack.engine.context import Context
+from genesis_stack.engine.context import MAX_SEQUENCES, Context
 from genesis_stack.engine.counters import Counters
 from genesis_stack.engine.embedder import Embedder
 from genesis_stack.engine.interface import (
@@ -55,6 +56,7 @@ class Worker(threading.Thread):
         self._on_ready = on_ready
         self._inbox: deque[Command] = deque()
         self._wake = threading.Condition()
+        self._ended = False
         self._outbox: list[tuple[Ticket, Delta]] = []
         self._drain_until: float | None = None
         self._store = PrefixStore(config.engine.prefix_cache_ram)
@@ -69,11 +71,14 @@ class Worker(threading.Thread):
 
     # For other threads
 
-    def post(self, command: Command) -> None:
-        """Have `command` run on this thread before its next step."""
+    def post(self, command: Command) -> bool:
+        """Have `command` run on this thread before its next step; False if the thread has ended."""
         with self._wake:
+            if self._ended:
+                return False
             self._inbox.append(command)
             self._wake.notify()
+        return True
 
     def drain(self, timeout: float) -> None:
         """Finish what was accepted within `timeout` seconds, then end the thread."""
@@ -81,7 +86,7 @@ class Worker(threading.Thread):
         def begin() -> None:
             self._drain_until = time.monotonic() + timeout
 
-        if self.state is not EngineState.FAILED:
+        if self.state in (EngineState.STARTING, EngineState.READY):
             self.state = EngineState.DRAINING
         self.post(begin)
 
@@ -107,8 +112,7 @@ class Worker(threading.Thread):
         except Exception:  # noqa: BLE001 -- whatever it is, the readers must be told
             self.state = EngineState.FAILED
             _log.exception("the engine failed")
-            self.scheduler.abort_all(FinishReason.ERROR)
-            self._flush()
+            self._fail_everyone()
         finally:
             self.context.close()
             self.model.close()
@@ -116,7 +120,9 @@ class Worker(threading.Thread):
     def _load(self) -> None:
         config, engine = self._config, self._config.engine
         self.model = Model(config.weights.path, mlock=engine.mlock)
-        keep = max(engine.parallel, 8) if engine.prefix_cache and self.model.shares_prefixes else 0
+        keep = 0
+        if engine.prefix_cache and self.model.shares_prefixes:
+            keep = min(max(engine.parallel, 8), MAX_SEQUENCES - engine.parallel)
         self.context = Context(
             self.model,
             engine,
@@ -126,7 +132,9 @@ class Worker(threading.Thread):
         )
         if config.task == "embedding":
             self.embedder = Embedder(self.model, self.context)
-        self._slots = slots = Slots(self.context, self._store, live=engine.parallel, cached=keep)
+        self._slots = slots = Slots(
+            self.context, self._store, live=engine.parallel, cached=keep, shares=self.model.shares_prefixes
+        )
         self.scheduler = Scheduler(
             self.model,
             self.context,
@@ -137,10 +145,15 @@ class Worker(threading.Thread):
             deliver=self._deliver,
         )
         if self.embedder:
-            self.embedder.embed([self.model.tokenize(_WARM_UP, add_special=True, parse_special=False)])
+            self._warm_up_embedder(self.embedder)
         else:
             self._warm_up(slots)
             self._load_prefixes()
+
+    def _warm_up_embedder(self, embedder: Embedder) -> None:
+        tokens = self.model.tokenize(_WARM_UP, add_special=True, parse_special=False)
+        embedder.check(tokens)
+        embedder.embed(tokens)
 
     def _warm_up(self, slots: Slots) -> None:
         """One real completion: pages in the weights, builds the graphs, and gives the pace a first idea."""
@@ -183,12 +196,23 @@ class Worker(threading.Thread):
                 if not self._inbox and not scheduler.busy:
                     self._wake.wait(_IDLE_BEAT)
                 commands, self._inbox = self._inbox, deque()
-            self.beat = time.monotonic()
             for command in commands:
                 command()
+                self.beat = time.monotonic()
+            self.beat = time.monotonic()
             if scheduler.busy:
                 scheduler.step()
             self._flush()
+
+    def _fail_everyone(self) -> None:
+        """Tell all readers, also those whose requests came while the engine failed."""
+        with self._wake:
+            self._ended = True
+        for command in self._inbox:
+            with contextlib.suppress(Exception):
+                command()
+        self.scheduler.abort_all(FinishReason.ERROR)
+        self._flush()
 
     def _drained(self) -> bool:
         if self._drain_until is None or self._inbox:
