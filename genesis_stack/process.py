@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from genesis_stack.errors import GenesisError
+
 
 @dataclass(frozen=True, slots=True)
 class Completed:
@@ -19,7 +21,7 @@ class Completed:
     stderr: str
 
 
-class ProcessError(Exception):
+class ProcessError(GenesisError):
     """A program failed or is missing; the message holds a command that can be pasted into a shell."""
 
     def __init__(self, completed: Completed) -> None:

@@ -84,6 +84,11 @@ def main() -> None:
             raise
         report(error)
         sys.exit(error.exit_code)
+    except OSError as error:  # a full or failing disk, a directory that is not ours
+        if "--debug" in sys.argv:
+            raise
+        report(GenesisError(f"{error.filename or 'this machine'}: {error.strerror or error}"))
+        sys.exit(ExitCode.FAILED)
 
 
 def report(error: GenesisError) -> None:
