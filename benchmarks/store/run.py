@@ -2,8 +2,9 @@
 
     python benchmarks/store/run.py
 
-Hashing is measured as a ratio of `openssl dgst -sha256` on the same file in the same run, best of several, the
-file in the page cache. Start-up times are whole processes, the median of several, on the reference stack.
+Hashing is measured as a ratio of `openssl dgst -sha256` on the same file in the same run, best of several,
+the file in the page cache. Start-up times are whole processes, the median of several, on the
+reference stack. Paths of GGUF files may follow: how long their headers take to read.
 """
 
 from __future__ import annotations

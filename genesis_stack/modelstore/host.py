@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,7 +40,7 @@ def read_host(root: Path = Path("/")) -> Host:
     bytes_, memory_source = min(memory)
     cpus, cpus_source = min(processors)
     machine_id = _text(root / "etc/machine-id") or ""
-    return Host(bytes_, memory_source, cpus, cpus_source, socket.gethostname(), machine_id)
+    return Host(bytes_, memory_source, cpus, cpus_source, os.uname().nodename, machine_id)
 
 
 def _memory_total(root: Path) -> int:

@@ -90,6 +90,7 @@ def _working(model: Model, shape: Shape, shapes: Mapping[str, Shape]) -> Iterato
     batch = engine.context if model.task in {"embedding", "rerank"} else engine.batch
     buffers = compute(facts, engine, batch) + engine.parallel * facts.vocab * _F32
     yield Row("compute buffers", buffers, estimated=True, note=f"batch {batch}")
+    yield Row("prefix cache", engine.prefix_cache_ram, estimated=False)
     projector = shapes.get(model.projector.sha256) if model.projector is not None else None
     if projector is not None:
         yield Row("image buffers", images(projector.facts, facts, model.limits.max_pixels), estimated=True)

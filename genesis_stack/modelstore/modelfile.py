@@ -11,7 +11,6 @@ from genesis_stack.modelstore import download, hub, local, wheel
 from genesis_stack.modelstore.digest import sha256
 from genesis_stack.modelstore.facts import Facts, load_cached, read_facts, save
 from genesis_stack.modelstore.faults import ChecksumError
-from genesis_stack.modelstore.known import KNOWN
 from genesis_stack.modelstore.local import regular
 from genesis_stack.modelstore.progress import say
 from genesis_stack.modelstore.source import FileSource, HfSource, HttpSource, PypiSource, Source, parse_source
@@ -78,15 +77,6 @@ def examine(path: Path) -> tuple[Path, str, Facts]:
     with regular(path) as descriptor:
         facts = read_facts(descriptor, str(path))
         return path, sha256(descriptor, path.name), facts
-
-
-def shape(weights: Weights, layout: Layout) -> tuple[Facts, bool] | None:
-    """Facts of a declared file without touching it, and whether they are an estimate; None if unknown."""
-    cached = load_cached(Store(layout.models).facts(weights.sha256))
-    if cached is not None:
-        return cached, False
-    known = KNOWN.get(weights.sha256)
-    return None if known is None else (known, True)
 
 
 def opened(store: Store, digest: str, size: int | None, what: str) -> ModelFile:

@@ -10,7 +10,7 @@ from genesis_stack.layout import Layout
 from genesis_stack.modelstore.fit import Finding, Fit, fit
 from genesis_stack.modelstore.host import Host
 from genesis_stack.modelstore.memory import Shape
-from genesis_stack.modelstore.modelfile import shape
+from genesis_stack.modelstore.shapes import shape
 from genesis_stack.spec.document import Positions, parse
 from genesis_stack.spec.effective import hosts_of, on_host
 from genesis_stack.spec.model import Model, Stack, Weights
@@ -61,7 +61,7 @@ def _shapes(stack: Stack, layout: Layout) -> Iterator[tuple[str, Shape]]:
         for _, weights in files_of(model):
             found = shape(weights, layout)
             if found is not None:
-                yield weights.sha256, Shape(*found)
+                yield weights.sha256, found
 
 
 def _is_here(stack: Stack, name: str | None, host: Host | None) -> bool:
