@@ -58,6 +58,7 @@ $(VENV)/.base: requirements.lock pyproject.toml | $(VENV)/bin/python
 	@echo "installing; the first time llama-cpp-python is compiled for this processor, about 5 minutes on 2 cores" >&2
 	@$(PIP) install --require-hashes -r requirements.lock
 	@$(PIP) install --no-deps -e .
+	@$(BIN)/python -m compileall -q genesis_stack
 	@touch $@
 
 $(VENV)/.dev: requirements-dev.lock $(VENV)/.base

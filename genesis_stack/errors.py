@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import Any
 
 
 class ExitCode(IntEnum):
@@ -36,3 +37,7 @@ class GenesisError(Exception):
         self.hint = hint
         if exit_code is not None:
             self.exit_code = exit_code
+
+    def document(self) -> dict[str, Any]:
+        """The error as JSON data, as `--json` prints it below `error`."""
+        return {"message": str(self), "hint": self.hint, "exit_code": int(self.exit_code)}

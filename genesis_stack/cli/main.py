@@ -98,14 +98,7 @@ def report(error: GenesisError) -> None:
     if error.hint:
         click.echo(f"  hint: {error.hint}", err=True)
     if "--json" in sys.argv:
-        click.echo(
-            json.dumps(
-                {
-                    "schema_version": 1,
-                    "error": {"message": str(error), "hint": error.hint, "exit_code": error.exit_code},
-                }
-            )
-        )
+        click.echo(json.dumps({"schema_version": 1, "error": error.document()}))
 
 
 if __name__ == "__main__":

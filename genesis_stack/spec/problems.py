@@ -52,8 +52,8 @@ class InvalidStackError(GenesisError):
         )
 
     def document(self) -> dict[str, Any]:
-        """The problems as JSON data."""
-        return {"schema_version": 1, "problems": [asdict(problem) for problem in self.problems]}
+        """The error as JSON data, with every problem by itself."""
+        return super().document() | {"problems": [asdict(problem) for problem in self.problems]}
 
 
 def show_path(path: Path) -> str:
