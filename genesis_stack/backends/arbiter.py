@@ -42,10 +42,14 @@ class Arbiter:
         self.logs = logs
 
     @property
+    def _pid_file(self) -> Path:
+        return self.run / "circus.pid"
+
+    @property
     def pid(self) -> int | None:
         """Its process id while it lives, whatever its pid file says of processes past."""
         try:
-            pid = int((self.run / "circus.pid").read_text())
+            pid = int(self._pid_file.read_text())
         except (OSError, ValueError):
             return None
         words = procfs.cmdline(pid)
@@ -68,6 +72,7 @@ class Arbiter:
         durable.mkdir(self.logs, 0o700)
         self.end_orphans()
         durable.step("start arbiter")
+        self._pid_file.unlink(missing_ok=True)  # of a dead one, whose id may be another process's by now
         output = self.logs / "circus.out"
         output.write_bytes(b"")
         argv: list[str | Path] = [sys.executable, "-m", "circus.circusd", self.ini]
