@@ -5,22 +5,23 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import socket
 import time
 from collections.abc import Generator
+from pathlib import Path
 from typing import Final
 
 import uvicorn
 
 from genesis_stack.engine.interface import EngineState, EngineUnavailableError
-from genesis_stack.engine.template_process import TemplateProcess
 from genesis_stack.server import log
 from genesis_stack.server.app import App
 from genesis_stack.server.config_file import ConfigFile
 from genesis_stack.server.listeners import BACKLOG
 from genesis_stack.server.notify import Notifier
-from genesis_stack.server.served_model import EngineFactory, ServedModel
+from genesis_stack.server.served_model import ServedModel
 
 KEEP_ALIVE_S: Final = 75
 """Idle seconds of a connection: more than the 60 of usual proxies, which would otherwise reuse a dead one."""
@@ -49,20 +50,18 @@ class _Server(uvicorn.Server):
 
 
 class Lifecycle:
-    """One run of the server."""
+    """One run of the server; `loading` is the task that loads `served`."""
 
-    def __init__(self, file: ConfigFile, engine: EngineFactory) -> None:
+    def __init__(self, file: ConfigFile, served: ServedModel, loading: asyncio.Task[None]) -> None:
         self._file = file
-        self._factory = engine
-        self._process = TemplateProcess()
-        self._served = ServedModel(file.config, file.digest, self._process)
+        self._served = served
+        self._loading = loading
         self._notifier = Notifier.from_environment()
         self._stop = asyncio.Event()
         self._exit_code = 0
 
     async def run(self, listeners: list[socket.socket]) -> int:
         """Serve on these sockets until SIGTERM, SIGINT or the engine's failure; returns the exit code."""
-        started = time.perf_counter()
         log.configure()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -70,12 +69,12 @@ class Lifecycle:
         server = _Server(self._uvicorn_config())
         self._notifier.status("loading the model")
         serving = asyncio.create_task(server.serve(listeners))
-        loading = asyncio.create_task(self._load(started))
+        announcing = asyncio.create_task(self._announce())
         watching = asyncio.create_task(self._watch())
         stopping = asyncio.create_task(self._stop.wait())
         await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
         await self._drain(server, serving)
-        for task in (loading, watching, stopping):
+        for task in (announcing, watching, stopping):
             task.cancel()
         return self._exit_code
 
@@ -96,16 +95,15 @@ class Lifecycle:
             timeout_graceful_shutdown=int(self._file.config.limits.drain_timeout_s + 2 * CANCEL_S),
         )
 
-    async def _load(self, started: float) -> None:
+    async def _announce(self) -> None:
         try:
-            await self._process.start()
-            await self._served.load(self._factory)
+            await self._loading
         except Exception:  # noqa: BLE001 -- whatever it is, /health tells it and the process ends
             _log.exception("the model could not be loaded")
             await self._fail(self._served.failure or "")
         else:
-            seconds = time.perf_counter() - started
-            _log.info("ready", extra={"model": self._file.config.model, "seconds": round(seconds, 3)})
+            seconds = round(_age(), 2)
+            _log.info("ready", extra={"model": self._file.config.model, "seconds": seconds})
             self._notifier.ready(f"serving {self._file.config.model}")
 
     async def _watch(self) -> None:
@@ -146,3 +144,9 @@ class Lifecycle:
         await asyncio.wait({serving}, timeout=max(0.0, timeout - CANCEL_S))
         await self._served.drain(CANCEL_S)
         await serving
+
+
+def _age() -> float:
+    """Seconds since this process was executed: proc(5) stat field 22, in ticks since the boot."""
+    ticks = int(Path("/proc/self/stat").read_text(encoding="ascii").rpartition(")")[2].split()[19])
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")

@@ -17,12 +17,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from genesis_stack.engine.template_process import TemplateProcess
 from genesis_stack.server.config_file import ConfigError, ConfigFile
 from genesis_stack.server.listeners import ListenError, from_fd, inherited, opened
+from genesis_stack.server.served_model import ServedModel
 
 if TYPE_CHECKING:
     from genesis_stack.engine.interface import Engine
     from genesis_stack.protocol.serve_config import ListenConfig, ServeConfig
+    from genesis_stack.server.lifecycle import Lifecycle
     from genesis_stack.server.served_model import EngineFactory
 
 
@@ -78,13 +81,21 @@ def _fail(message: str, exit_code: int) -> NoReturn:
 
 
 async def _serve(file: ConfigFile, listeners: list[socket.socket], engine: EngineFactory) -> int:
+    """Begin to load at once: while llama.cpp reads the model, Python imports the web server."""
+    served = ServedModel(file.config, file.digest, TemplateProcess())
+    loading = asyncio.create_task(served.load(engine))
+    lifecycle = await asyncio.to_thread(_lifecycle)
+    return await lifecycle(file, served, loading).run(listeners)
+
+
+def _lifecycle() -> type[Lifecycle]:
     from genesis_stack.server.lifecycle import Lifecycle
 
-    return await Lifecycle(file, engine).run(listeners)
+    return Lifecycle
 
 
 async def _llama_engine(config: ServeConfig) -> Engine:
-    """Import llama.cpp in a thread: meanwhile the server starts to answer."""
+    """Import llama.cpp in a thread, beside the web server."""
 
     def load() -> Engine:
         from genesis_stack.engine.llama import LlamaEngine

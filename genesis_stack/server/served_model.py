@@ -59,8 +59,9 @@ class ServedModel:
         return self._template
 
     async def load(self, factory: EngineFactory) -> None:
-        """Make the engine and start it; raises what it raises."""
+        """Make the engine and start it; raises what it raises. The template's process starts meanwhile."""
         try:
+            await self._process.start()
             self._engine = await factory(self.config)
             await self._engine.start()
             self._template = ChatTemplate(self._engine.info, self._process)

@@ -92,6 +92,9 @@ class Served:
 class InProcess(TemplateProcess):
     """Renders here: starting a process a test takes too long."""
 
+    async def start(self) -> None:
+        """There is none."""
+
     async def render(self, source: str, variables: Mapping[str, Any]) -> str:
         """What the worker would answer."""
         try:

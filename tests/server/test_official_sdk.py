@@ -35,6 +35,13 @@ WEATHER: ChatCompletionToolParam = {
     },
 }
 
+VERDICT = {
+    "type": "object",
+    "properties": {"ok": {"type": "boolean"}},
+    "required": ["ok"],
+    "additionalProperties": False,
+}
+
 
 @pytest.fixture(scope="module")
 def url(smollm2: Path, tmp_path_factory: pytest.TempPathFactory) -> Generator[str]:
@@ -141,10 +148,11 @@ def test_responses(client: OpenAI) -> None:
     """Plain and as events, to which the SDK's own accumulator agrees."""
     answer = client.responses.create(model=MODEL, input="Say hello.", max_output_tokens=8, temperature=0)
     assert answer.output_text
-    with client.responses.stream(model=MODEL, input="Say hello.", temperature=0) as events:
+    form = {"type": "json_schema", "name": "verdict", "schema": VERDICT}
+    with client.responses.stream(model=MODEL, input="Say hello.", text={"format": form}) as events:
         text = "".join(event.delta for event in events if event.type == "response.output_text.delta")
         assert events.get_final_response().output_text == text
-    assert text.startswith(answer.output_text)
+    assert set(json.loads(text)) == {"ok"}
 
 
 def test_models(client: OpenAI) -> None:
