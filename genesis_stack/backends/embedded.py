@@ -113,6 +113,10 @@ class EmbeddedBackend:
                     except ValueError as error:
                         raise LintError(f"{path}: {error}") from None
 
+    def remark(self, path: PurePosixPath, before: str | None, after: str) -> str:  # noqa: ARG002 -- no sandbox here
+        """Nothing beyond the diff."""
+        return ""
+
     def reload(self, desired: Desired) -> None:
         """Start the arbiter, or let it read its inis; a changed arbiter section needs a new arbiter."""
         if not desired.services:

@@ -178,6 +178,9 @@ class Backend(Protocol):
     def lint(self, staged: Path, desired: Desired) -> None:
         """Check the files below `staged`, laid out as on the host; raises LintError."""
 
+    def remark(self, path: PurePosixPath, before: str | None, after: str) -> str:
+        """What a changed file means beyond its diff, such as another exposure; empty for nothing."""
+
     def reload(self, desired: Desired) -> None:
         """Make the manager read the files on disk and open the ports; running servers are not touched."""
 

@@ -7,7 +7,10 @@ by hand. Nothing here waits for a server to be ready: that is the gate's.
 from __future__ import annotations
 
 import contextlib
+import os
+import re
 import shlex
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Final
@@ -32,6 +35,7 @@ from genesis_stack.backends.units import (
     drop_ins,
     observed,
     parse_show,
+    sandbox_of,
 )
 from genesis_stack.layout import Layout
 from genesis_stack.render import RenderedFile, ResolvedModel, Runtime
@@ -50,6 +54,9 @@ from genesis_stack.spec.model import Stack
 
 RUNTIME_UNITS: Final = Path("/run/systemd/system")
 """Where the unit of a second server stands while a change moves over to it."""
+VENDOR_UNITS: Final = "/usr/lib/systemd/system:/lib/systemd/system"
+"""Where the linters find units beside the staged ones: without the drop-ins that an apply sets aside."""
+EXPOSURE: Final = re.compile(r"Overall exposure level for .*: ([0-9.]+)")
 NOT_LOADED: Final = 5
 """Exit status of systemctl when there is no such unit."""
 JOB_SECONDS: Final = 60.0
@@ -119,21 +126,28 @@ class SystemdBackend:
         """No word from `systemd-analyze verify`, and no sandbox weaker than the stack allows."""
         folder = staged / UNITS.relative_to("/")
         units = sorted(folder.iterdir())
-        checked = process.run(["systemd-analyze", "verify", "--man=no", *units], check=False)
+        argv: list[str | Path] = ["systemd-analyze", "verify", "--man=no", *units]
+        checked = process.run(argv, check=False, env=_linting())
         said = (checked.stdout + checked.stderr).strip()
         if checked.returncode != 0 or said:
             raise LintError(f"systemd-analyze verify: {said or checked.returncode}")
         for service in desired.services.values():
-            unit = folder / service_name(service.model)
-            limit = f"--threshold={round(service.max_exposure * 10)}"  # its scale goes to 100
-            scored = process.run(
-                ["systemd-analyze", "security", "--offline=true", "--no-pager", limit, str(unit)], check=False
-            )
-            if scored.returncode != 0:
-                verdict = (scored.stdout + scored.stderr).strip().splitlines()[-1:]
+            score = _exposure(folder / service_name(service.model))
+            if score > service.max_exposure:
                 raise LintError(
-                    f"{unit.name}: weaker than max_exposure {service.max_exposure:g}: {' '.join(verdict)}"
+                    f"{service_name(service.model)}: its exposure is {score:g}, "
+                    f"max_exposure is {service.max_exposure:g}"
                 )
+
+    def remark(self, path: PurePosixPath, before: str | None, after: str) -> str:
+        """How the exposure of a server changes, when its sandbox does."""
+        if before is None or path.suffix != ".service" or sandbox_of(before) == sandbox_of(after):
+            return ""
+        with tempfile.TemporaryDirectory(prefix="genesis-stack-") as folder:
+            old, new = Path(folder) / "before.service", Path(folder) / "after.service"
+            old.write_text(before)
+            new.write_text(after)
+            return f"exposure {_exposure(old):g} -> {_exposure(new):g}"
 
     def reload(self, desired: Desired) -> None:
         """Users, directories, enablement, and the units themselves."""
@@ -221,6 +235,20 @@ def _do(*argv: str | PurePosixPath, timeout: float = JOB_SECONDS) -> None:
     words = [str(word) for word in argv]
     durable.step(shlex.join(words))
     process.run(words, timeout=timeout)
+
+
+def _linting() -> dict[str, str]:
+    return {**os.environ, "SYSTEMD_UNIT_PATH": VENDOR_UNITS}
+
+
+def _exposure(unit: Path) -> float:
+    """The score of `systemd-analyze security`: 0 is best, 10 is a bare unit."""
+    argv: list[str | Path] = ["systemd-analyze", "security", "--offline=true", "--no-pager", unit]
+    said = process.run(argv, env=_linting()).stdout
+    found = EXPOSURE.search(said)
+    if found is None:
+        raise LintError(f"systemd-analyze security gives no score for {unit.name}")
+    return float(found[1])
 
 
 def _second(service: Service) -> Path:

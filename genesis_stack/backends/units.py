@@ -39,6 +39,8 @@ Unit = Mapping[str, str]
 _SPAN: Final = re.compile(r"([\d.]+)(us|ms|s|min|h)")
 _SECONDS: Final = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0}
 LIMITS: Final = ("MemoryMax", "TasksMax", "CPUQuota")
+OTHERS: Final = (*LIMITS, "Description", "Exec", "BindReadOnlyPaths", "Timeout", "Restart", "Limit", "Memory")
+"""Directives, by their beginnings, that say nothing of a sandbox's strength."""
 
 
 def parse_show(text: str) -> dict[str, Unit]:
@@ -92,6 +94,13 @@ def declared_limits(unit_file: str) -> dict[str, str]:
         elif name in LIMITS:
             found[name] = value.strip()
     return found
+
+
+def sandbox_of(unit_file: str) -> frozenset[str]:
+    """The lines of a unit file that can change its exposure: not its budget, files, or times."""
+    names = (line.partition("=")[0] for line in unit_file.splitlines())
+    lines = zip(names, unit_file.splitlines(), strict=True)
+    return frozenset(line for name, line in lines if name and not name.startswith((*OTHERS, "#", "[")))
 
 
 def effective_limits(unit: Unit) -> dict[str, str]:

@@ -18,8 +18,9 @@ class Situation:
     `previous` is the current generation, `inventory` the paths we ever installed and still may have to
     remove. `missing` maps each model to what the store lacks or no longer trusts of its files. `unfinished`
     are models whose restart an interrupted run may have left out, `settled` those whose running server is
-    the desired one though its files were changed meanwhile. `room` is the memory in bytes
-    that a second server beside a running one may use. `load_seconds` is how long a model's last start took.
+    the desired one though its files were changed meanwhile. `room` is the memory in bytes that a second
+    server beside a running one may use. `remarks` says what changed files mean. `load_seconds` is how long a
+    model's last start took.
     """
 
     desired: Desired
@@ -31,6 +32,7 @@ class Situation:
     unfinished: Collection[str] = ()
     settled: Collection[str] = ()
     room: int = 0
+    remarks: Mapping[PurePosixPath, str] = field(default_factory=dict)
     load_seconds: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
@@ -90,7 +92,8 @@ def _writes(situation: Situation) -> Iterator[Step]:
             reason = "missing" if seen is None else "edited by hand"
         else:
             reason = "the stack changed"
-        yield Step(Action.WRITE, str(path), reason, unified_diff(str(path), seen, file.content))
+        diff = unified_diff(str(path), seen, file.content)
+        yield Step(Action.WRITE, str(path), reason, diff, situation.remarks.get(path, ""))
 
 
 def _deletes(situation: Situation) -> Iterator[Step]:

@@ -180,13 +180,17 @@ class Transaction:
         """What a plan from generation `base` to `desired` starts from."""
         previous = self.generations.load(base)
         known = tuple(dict.fromkeys((*read_state(self.layout).inventory, *previous.files)))
+        seen = self.backend.observe(desired, known)
+        changed = [file for file in desired.files.values() if seen.files.get(file.path) != file.content]
+        remark = self.backend.remark
         return Situation(
             desired=desired,
             previous=previous,
             base=base,
-            seen=self.backend.observe(desired, known),
+            seen=seen,
             inventory=known,
             room=procfs.available_memory(),
+            remarks={one.path: remark(one.path, seen.files.get(one.path), one.content) for one in changed},
             load_seconds=self.generations.load_seconds(),
             notes=self.backend.unenforced,
         )

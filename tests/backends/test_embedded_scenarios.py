@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from backends import scenarios
 from backends.scenarios import SCENARIOS, Machine
 from genesis_stack.process import Completed, run
 
@@ -89,7 +90,18 @@ def machine(smollm2: Path) -> Iterator[Machine]:
             here.cli("destroy", "--yes")
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
+ALWAYS = (
+    scenarios.a_second_apply_has_nothing_to_do,
+    scenarios.a_change_under_load_loses_no_request,
+    scenarios.a_server_that_is_not_ready_in_time_is_rolled_back,
+)
+"""The others are left to the runs that have the time."""
+PARAMETERS = [
+    pytest.param(one, id=one.__name__, marks=() if one in ALWAYS else pytest.mark.slow) for one in SCENARIOS
+]
+
+
+@pytest.mark.parametrize("scenario", PARAMETERS)
 def test_embedded(scenario: Callable[[Machine], None], machine: Machine) -> None:
     """Each scenario holds without systemd."""
     scenario(machine)

@@ -212,12 +212,22 @@ def test_any_word_of_verify_fails_the_lint(backend: SystemdBackend, door: Door, 
 def test_a_weaker_sandbox_than_allowed_fails_the_lint(
     backend: SystemdBackend, door: Door, tmp_path: Path
 ) -> None:
-    """The threshold is given on systemd's scale, which goes to 100."""
+    """Whatever else is said, the score decides."""
     (tmp_path / "etc/systemd/system").mkdir(parents=True)
-    door.answer("systemd-analyze security", code=1, stdout="Overall exposure level: 9.6 UNSAFE")
-    with pytest.raises(LintError, match=r"max_exposure 0\.2"):
+    verdict = "→ Overall exposure level for smol-server.service: 9.6 UNSAFE"
+    door.answer("systemd-analyze security", stdout=verdict)
+    with pytest.raises(LintError, match=r"exposure is 9\.6, max_exposure is 0\.2"):
         backend.lint(tmp_path, DESIRED)
-    assert "--threshold=2 " in door.argv[-1]
+
+
+def test_a_weaker_sandbox_shows_in_the_plan_as_a_score(backend: SystemdBackend, door: Door) -> None:
+    """Before and after; a changed budget is no change of the sandbox and costs no look."""
+    door.answer("systemd-analyze security", stdout="→ Overall exposure level for x.service: 0.6 SAFE")
+    weaker = UNIT_FILE + "PrivateNetwork=no\n"
+    assert backend.remark(UNIT, UNIT_FILE, weaker) == "exposure 0.6 -> 0.6"
+    door.argv.clear()
+    assert backend.remark(UNIT, UNIT_FILE, UNIT_FILE.replace("1024", "2048")) == ""
+    assert door.argv == []
 
 
 def test_stopping_what_does_not_exist_is_no_error(backend: SystemdBackend, door: Door) -> None:

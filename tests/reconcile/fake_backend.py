@@ -110,6 +110,11 @@ class FakeBackend:
             if f'"{REFUSED}"' in (staged / path.relative_to("/")).read_text():
                 raise LintError(f"{path}: refused")
 
+    def remark(self, path: PurePosixPath, before: str | None, after: str) -> str:
+        """Nothing."""
+        del path, before, after
+        return ""
+
     def reload(self, desired: Desired) -> None:
         """Nothing to read."""
         durable.step(f"reload {desired.name}")
