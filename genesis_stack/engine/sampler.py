@@ -13,7 +13,7 @@ from genesis_stack.engine.interface import SamplingParams, Token
 from genesis_stack.engine.model import Model
 
 _GRAMMAR_SECONDS: Final = 0.5
-"""What a grammar may take of one step. One that takes longer is ambiguous, and would grow with each token."""
+"""Processor time that a grammar may take of one step; beyond it is ambiguous, and grows with each token."""
 _GREEDY_BELOW: Final = 1e-6
 """Temperatures that no token's chance survives; further down logits over temperature are no numbers."""
 _SEEDS: Final = 2**32 - 1
@@ -40,13 +40,13 @@ class Sampler:
         """
         if self._candidates is None:
             return int(lib.llama_sampler_sample(self._chain, context, row))
-        started = time.monotonic()
+        started = time.thread_time()
         token = self._constrained(self._candidates, context, row)
         if token is None:
             return None
         lib.llama_sampler_accept(self._grammar, token)
         lib.llama_sampler_accept(self._chain, token)
-        return token if time.monotonic() - started < _GRAMMAR_SECONDS else None
+        return token if time.thread_time() - started < _GRAMMAR_SECONDS else None
 
     def _constrained(self, candidates: _Candidates, context: Any, row: int) -> Token | None:
         candidates.load(context, row)
