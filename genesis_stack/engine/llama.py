@@ -219,10 +219,9 @@ class LlamaEngine:
         engine = self._config.engine
         waiting = [t for t in self._tickets.values() if t.waiting_choices]
         tokens = sum(len(t.prompt) for t in waiting)
-        if (
-            len(waiting) >= engine.queue_requests + engine.parallel
-            or tokens + prompt_tokens > engine.queue_tokens
-        ):
+        busy = sum(t.open_choices - t.waiting_choices for t in self._tickets.values())
+        room = engine.queue_requests + max(0, engine.parallel - busy)
+        if len(waiting) >= room or tokens + prompt_tokens > engine.queue_tokens:
             raise QueueFullError(
                 f"{len(waiting)} requests with {tokens} prompt tokens are waiting; try again later.",
                 retry_after=worker.pace.wait(len(waiting), tokens, engine.parallel),
