@@ -53,7 +53,7 @@ class Context:
     ) -> None:
         params = lib.llama_context_default_params()
         params.n_ctx = cells_for(config)
-        rows = config.context if embeddings else max(config.batch, config.parallel)
+        rows = max(config.context if embeddings else config.batch, sequences)  # else llama.cpp aborts
         params.n_batch = params.n_ubatch = rows
         params.n_seq_max = sequences
         params.n_threads, params.n_threads_batch = threads

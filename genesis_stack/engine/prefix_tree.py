@@ -89,10 +89,6 @@ class PrefixTree:
         tail.tokens.extend(tokens)
         self.cells += len(tokens)
 
-    def covers(self, longer: int, shorter: int) -> bool:
-        """Whether `longer` holds everything that `shorter` holds."""
-        return longer in self._tails[shorter].holders
-
     def tokens(self, sequence: int) -> array[int]:
         """Everything that `sequence` holds."""
         runs = []

@@ -12,7 +12,7 @@ from typing import Final
 
 from genesis_stack.engine.context import Context
 from genesis_stack.engine.prefix_store import PrefixStore, SavedPrefix
-from genesis_stack.engine.prefix_tree import Match, PrefixTree
+from genesis_stack.engine.prefix_tree import Match, PrefixTree, common_length
 
 _WORTH_RECALLING: Final = 64
 """Tokens that a saved prefix must add to what the cache holds; below, computing them is as quick."""
@@ -80,13 +80,17 @@ class Slots:
         return self.match(prompt)
 
     def retire(self, slot: int) -> None:
-        """Keep a finished sequence as cache, unless another one holds all of it."""
-        holders = [s for s in self._cached if self.tree.covers(slot, s)]
-        for redundant in holders:
-            self._drop(redundant)
-        if any(self.tree.covers(other, slot) for other in self._cached):
-            self._drop(slot)
-            return
+        """Keep a finished sequence as cache, unless another one holds the same tokens and more."""
+        tokens = self.tree.tokens(slot)
+        for other in self.cached:
+            held = self.tree.tokens(other)
+            common = common_length(held, tokens)
+            if common == len(held):
+                self._drop(other)
+            elif common == len(tokens):
+                self._cached.move_to_end(other)
+                self._drop(slot)
+                return
         self._cached[slot] = None
         while len(self._cached) > self._cached_limit:
             self._evict()
