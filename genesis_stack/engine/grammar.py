@@ -23,6 +23,9 @@ MAX_SCHEMA_COUNT: Final = 1_000
 """Largest `maxItems`, `minLength` and the like: the converter writes each one out."""
 COMPILE_SECONDS: Final = 2.0
 
+_CONVERTED_CHAR: Final = r'[^"\\] | "\\" '
+_JSON_CHAR: Final = r'[^"\\\x7F\x00-\x1F] | "\\" '
+"""RFC 8259, section 7: control characters must be escaped; the converter lets them through."""
 _COUNTS: Final = ("minItems", "maxItems", "minLength", "maxLength")
 _PATTERN_UNIT: Final = re.compile(r"\\.|\[(?:\\.|[^\]\\])*\]|\{([^}]*)\}", re.DOTALL)
 
@@ -118,7 +121,7 @@ def schema_to_gbnf(schema: str) -> str:
         raise _bad_schema("it is nested too deeply") from None
     except Exception as error:  # noqa: BLE001 -- the converter raises whatever the schema leads it into
         raise _bad_schema(str(error)[:200] or type(error).__name__) from None
-    return gbnf
+    return gbnf.replace(_CONVERTED_CHAR, _JSON_CHAR)
 
 
 def _bad_schema(why: str) -> InvalidRequestError:
