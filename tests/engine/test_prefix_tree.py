@@ -83,12 +83,6 @@ class TreeAgainstCells(RuleBasedStateMachine):
         assert self.tree.release(sequence) == len(before - self.owned())
         assert sequence not in self.tree
 
-    @rule(longer=sequences, shorter=sequences)
-    def covers(self, longer: int, shorter: int) -> None:
-        """Covering means holding the very same cells, not equal tokens."""
-        expected = set(self.held[shorter].cells) <= set(self.held[longer].cells)
-        assert self.tree.covers(longer, shorter) == expected
-
     @invariant()
     def cells_are_counted_once(self) -> None:
         """`cells` is the number of distinct physical cells."""

@@ -1,0 +1,213 @@
+"""A real engine over a real model, and what tests ask of it."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from genesis_stack.engine.bindings import lib
+from genesis_stack.engine.interface import (
+    ChosenLogprob,
+    Delta,
+    FinishReason,
+    GenerationRequest,
+    GenerationStream,
+    SamplingParams,
+    Timings,
+    Token,
+    Usage,
+)
+from genesis_stack.engine.llama import LlamaEngine
+from genesis_stack.protocol.serve_config import (
+    BudgetConfig,
+    EngineConfig,
+    FileRef,
+    LimitsConfig,
+    ListenConfig,
+    ServeConfig,
+    Task,
+)
+
+ENGINE = EngineConfig(
+    context=256,
+    parallel=4,
+    threads=0,
+    threads_batch=0,
+    batch=256,
+    kv_cache="f16",
+    flash_attention=True,
+    mlock=False,
+    speculation="off",
+    queue_requests=64,
+    queue_tokens=65_536,
+    step_target_ms=150.0,
+    prefix_cache=True,
+    prefix_cache_ram=0,
+    prefix_cache_disk=0,
+    prefix_cache_dir=None,
+)
+
+STORY = "Once upon a time there was a small town by the sea, and in it lived"
+_ids = itertools.count()
+
+
+def serve_config(weights: Path, *, task: Task = "text", **engine: Any) -> ServeConfig:
+    """A configuration for `weights` that differs from `ENGINE` in `engine`."""
+    return ServeConfig(
+        model="small",
+        description="",
+        task=task,
+        weights=FileRef(path=str(weights), sha256="0" * 64, size=weights.stat().st_size),
+        projector=None,
+        engine=ENGINE.model_copy(update=engine),
+        budget=BudgetConfig(memory=2**30, cpus=2),
+        listen=ListenConfig(host="127.0.0.1", port=1),
+        limits=LimitsConfig(request_timeout_s=60, drain_timeout_s=10, max_body_bytes=2**20),
+    )
+
+
+@asynccontextmanager
+async def running(weights: Path, **config: Any) -> AsyncGenerator[LlamaEngine]:
+    """An engine that is ready, and stopped afterwards."""
+    engine = LlamaEngine(serve_config(weights, **config))
+    await engine.start()
+    try:
+        yield engine
+    finally:
+        await engine.drain(0.0)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Everything that one choice of an answer said."""
+
+    text: str
+    tokens: tuple[Token, ...]
+    logprobs: tuple[ChosenLogprob, ...]
+    finish: FinishReason
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A complete answer; `text` and the like are those of the first choice."""
+
+    choices: tuple[Choice, ...]
+    usage: Usage
+    timings: Timings
+
+    @property
+    def text(self) -> str:
+        """Text of the first choice."""
+        return self.choices[0].text
+
+    @property
+    def tokens(self) -> tuple[Token, ...]:
+        """Tokens of the first choice."""
+        return self.choices[0].tokens
+
+    @property
+    def finish(self) -> FinishReason:
+        """Why the first choice ended."""
+        return self.choices[0].finish
+
+
+async def collect(stream: GenerationStream) -> Answer:
+    """Read a stream to its end."""
+    deltas = [delta async for delta in stream]
+    last = deltas[-1]
+    assert last.usage is not None
+    assert last.timings is not None
+    indexes = sorted({delta.index for delta in deltas})
+    return Answer(tuple(_choice(deltas, index) for index in indexes), last.usage, last.timings)
+
+
+def _choice(deltas: list[Delta], index: int) -> Choice:
+    own = [delta for delta in deltas if delta.index == index]
+    assert [delta.finish is not None for delta in own] == [False] * (len(own) - 1) + [True]
+    finish = own[-1].finish
+    assert finish is not None
+    return Choice(
+        "".join(delta.text for delta in own),
+        tuple(token for delta in own for token in delta.tokens),
+        tuple(entry for delta in own for entry in delta.logprobs),
+        finish,
+    )
+
+
+def request(
+    engine: LlamaEngine,
+    prompt: str | list[Token],
+    *,
+    client: str = "anonymous",
+    n: int = 1,
+    timeout: float | None = None,
+    **sampling: Any,
+) -> GenerationRequest:
+    """A request for a greedy completion, unless `sampling` says otherwise."""
+    if isinstance(prompt, str):
+        prompt = engine.tokenize(prompt, add_special=True, parse_special=True)
+    return GenerationRequest(
+        request_id=f"request-{next(_ids)}",
+        prompt=prompt,
+        sampling=SamplingParams(**{"temperature": 0.0, "max_tokens": 8, **sampling}),
+        client=client,
+        n=n,
+        deadline=None if timeout is None else time.monotonic() + timeout,
+    )
+
+
+async def ask(engine: LlamaEngine, prompt: str | list[Token], **options: Any) -> Answer:
+    """The answer to a prompt; `options` are those of `request`."""
+    return await collect(await engine.submit(request(engine, prompt, **options)))
+
+
+async def ask_all(*answers: Coroutine[Any, Any, Answer]) -> list[Answer]:
+    """Several answers, asked for at the same time."""
+    return list(await asyncio.gather(*answers))
+
+
+async def until(condition: Callable[[], bool], *, seconds: float = 30.0) -> None:
+    """Wait until `condition` holds."""
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110 -- what is waited for happens in another thread
+            await asyncio.sleep(0.002)
+
+
+async def at_rest(engine: LlamaEngine) -> None:
+    """Wait until nothing runs, and see that every slot and every cell is accounted for."""
+    await until(lambda: not engine._tickets and not _worker(engine).scheduler.busy)
+    await _turned(engine)
+    slots = _worker(engine).scheduler._slots
+    memory = lib.llama_get_memory(_worker(engine).context.pointer)
+    ids = [*slots._free, *slots.cached]
+    assert sorted(ids) == list(range(len(ids)))
+    assert len(slots.cached) <= slots._cached_limit
+    for slot in slots._free:
+        assert slot not in slots.tree
+        assert lib.llama_memory_seq_pos_max(memory, slot) == -1
+    for slot in slots.cached:
+        assert lib.llama_memory_seq_pos_max(memory, slot) == slots.tree.length(slot) - 1
+    stats = engine.stats()
+    assert stats.slots == ()
+    assert (stats.requests_running, stats.requests_waiting, stats.waiting_prompt_tokens) == (0, 0, 0)
+    assert stats.kv_cells_used <= stats.kv_cells
+
+
+async def _turned(engine: LlamaEngine) -> None:
+    """Wait until the thread has done what was posted before."""
+    done = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    _worker(engine).post(lambda: loop.call_soon_threadsafe(done.set))  # type: ignore[arg-type, return-value]
+    await asyncio.wait_for(done.wait(), 30)
+
+
+def _worker(engine: LlamaEngine) -> Any:
+    worker = engine._worker
+    assert worker is not None
+    return worker
