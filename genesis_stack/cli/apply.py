@@ -11,7 +11,7 @@ import click
 from genesis_stack.cli.host import AS_JSON, STACK, host_options, lock_option, locked, open_host, say
 from genesis_stack.cli.stack import read_saved_plan, read_stack
 from genesis_stack.reconcile.apply import Host
-from genesis_stack.spec.model import Stack
+from genesis_stack.spec.model import Stack, Weights
 
 
 @click.command()
@@ -40,12 +40,26 @@ def apply(*, stack: Path, lock_timeout: float, as_json: bool, root: Path | None,
 
 def fetch(host: Host, stack: Stack) -> None:
     """Have every model file of a stack in the store, verified."""
-    from genesis_stack.modelstore.modelfile import ensure
-
     for model in stack.models.values():
         for weights in (model.weights, model.projector):
             if weights is not None:
-                ensure(weights, host.layout)
+                _have(weights, host)
+
+
+def _have(weights: Weights, host: Host) -> None:
+    """Have one file; one that has changed in the store goes into quarantine and is fetched again."""
+    from genesis_stack.modelstore.faults import ChecksumError
+    from genesis_stack.modelstore.modelfile import ensure
+    from genesis_stack.modelstore.store import Store
+
+    stored = Store(host.layout.models).path(weights.sha256).exists()
+    try:
+        ensure(weights, host.layout)
+    except ChecksumError as error:
+        if not stored:
+            raise
+        say(str(error))
+        ensure(weights, host.layout)
 
 
 def _tell(host: Host, generation: int | None, seconds: float) -> None:

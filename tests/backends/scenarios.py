@@ -35,6 +35,9 @@ class Machine(Protocol):
     def kill(self, pid: int) -> None:
         """SIGKILL."""
 
+    def flip_a_bit(self, digest: str) -> None:
+        """Change one byte of a file in the model store."""
+
     def under_load(self, threads: int, work: Callable[[], None]) -> dict[str, int]:
         """Chat from several threads while `work` runs; how many requests ended in which way."""
 
@@ -189,6 +192,18 @@ def a_model_with_a_wrong_digest_never_serves(machine: Machine) -> None:
     assert after["models"][0]["pid"] == before["pid"]
 
 
+def a_flipped_bit_in_the_store_is_healed(machine: Machine) -> None:
+    """Told as drift; the file is fetched again, the server restarted with it."""
+    stack = applied(machine)
+    before = status(machine)["models"][0]["pid"]
+    machine.flip_a_bit(DIGEST)
+    assert "model file" in expect(machine.cli("drift"), ExitCode.CHANGES)
+    expect(stack.apply(), ExitCode.OK)
+    found = status(machine)
+    assert (found["sync"], found["healthy"]) == ("in sync", True)
+    assert found["models"][0]["pid"] != before
+
+
 def drift_is_told_and_healed(machine: Machine) -> None:
     """A hand-edited file and a stopped server: named by `drift`, undone by `apply`."""
     stack = applied(machine)
@@ -234,6 +249,7 @@ SCENARIOS: Final[Sequence[Callable[[Machine], None]]] = (
     a_replacement_beside_the_old_loses_no_request,
     a_server_that_is_not_ready_in_time_is_rolled_back,
     a_model_with_a_wrong_digest_never_serves,
+    a_flipped_bit_in_the_store_is_healed,
     drift_is_told_and_healed,
     a_rollback_goes_to_the_stored_generation,
     destroy_leaves_nothing,

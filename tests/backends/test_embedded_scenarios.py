@@ -58,6 +58,16 @@ class Here:
         """SIGKILL."""
         os.kill(pid, signal.SIGKILL)
 
+    def flip_a_bit(self, digest: str) -> None:
+        """Change one byte of a file in the model store."""
+        path = self.root / "var/lib/genesis-stack/models/sha256" / digest
+        path.chmod(0o644)
+        with path.open("r+b") as file:
+            file.seek(50_000_000)
+            byte = file.read(1)
+            file.seek(50_000_000)
+            file.write(bytes([byte[0] ^ 1]))
+
     def under_load(self, threads: int, work: Callable[[], None]) -> dict[str, int]:
         """Chat while `work` runs."""
         argv = [sys.executable, str(LOAD), str(self.port), "smol", str(threads)]

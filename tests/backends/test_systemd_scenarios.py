@@ -45,6 +45,11 @@ class Booted:
         """SIGKILL by the host's own process id."""
         self.host.run(["kill", "-KILL", pid])
 
+    def flip_a_bit(self, digest: str) -> None:
+        """Change one byte of a file in the model store."""
+        path = f"/var/lib/genesis-stack/models/sha256/{digest}"
+        self.host.run(["dd", f"of={path}", "bs=1", "seek=50000000", "conv=notrunc"], input_text="\0")
+
     def under_load(self, threads: int, work: Callable[[], None]) -> dict[str, int]:
         """Chat inside the host while `work` runs."""
         client = self.host.start(["python3", LOAD, self.port, "smol", threads])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -37,6 +38,7 @@ class Reconciler(RuleBasedStateMachine):
     def begin(self) -> None:
         """A fresh host."""
         self.folder = Path(tempfile.mkdtemp(prefix="gs-machine-"))
+        os.environ["GENESIS_API_KEY"] = SECRET
         self.world = World(self.folder)
         self.wanted: dict[str, str] = {"a": "one"}
         self.serves: dict[str, str] | None = {}
@@ -46,6 +48,7 @@ class Reconciler(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """Leave nothing."""
+        os.environ.pop("GENESIS_API_KEY", None)
         if hasattr(self, "folder"):
             shutil.rmtree(self.folder)
 
@@ -182,5 +185,5 @@ def _files(folder: Path) -> dict[str, bytes]:
 
 TestReconciler = Reconciler.TestCase
 TestReconciler.settings = settings(
-    max_examples=25, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=15, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
 )

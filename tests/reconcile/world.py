@@ -74,6 +74,7 @@ class World:
             assert generations.load(current).name == "world"
         for number in generations.numbers():
             generations.load(number)
+        self.on_disk()
         assert self.stranger.read_text() == "not ours"
         assert Store(self.layout.models).path(DIGEST).read_bytes() == WEIGHTS
 
