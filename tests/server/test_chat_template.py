@@ -60,6 +60,7 @@ HOSTILE = {
         "{% set ns = namespace(x='x' * 1000) %}"
         "{% for i in range(50) %}{% set ns.x = ns.x ~ ns.x %}{% endfor %}"
     ),
+    "memory": "{{ ('x' * 2000000000) | length }}",
     "a long output": "{% for i in range(9999) %}{{ 'x' * 99999 }}{% endfor %}",
     "recursion": "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}",
     "attributes": "{{ messages.__class__.__mro__[-1].__subclasses__() }}",

@@ -128,7 +128,8 @@ def test_sigterm_while_it_loads_ends_at_once(loading: Program) -> None:
     with ThreadPoolExecutor() as pool:
         waiting = pool.submit(httpx.post, f"{loading.url}/v1/chat/completions", json=CHAT, timeout=20)
         until(lambda: loading.connections() == (1, 0))
-        assert loading.end()[0] == 0
+        loading.process.send_signal(signal.SIGTERM)
+        assert loading.process.wait(timeout=10) == 0
         assert waiting.result().status_code == 503
         assert waiting.result().headers["retry-after"] == "1"
 
@@ -149,6 +150,18 @@ def test_sigterm_finishes_what_runs(start: Callable[..., Program]) -> None:
     code, stderr = program.end()
     assert code == 0
     assert "Traceback" not in stderr
+
+
+def test_a_request_on_an_accepted_connection_is_answered(start: Callable[..., Program]) -> None:
+    """Also when the signal comes first: what was accepted cannot go back to the backlog."""
+    program = start()
+    program.until_ready()
+    until(lambda: program.connections() == (0, 0))
+    with closing(socket.create_connection(program.listener.getsockname())) as connection:
+        until(lambda: program.connections() == (1, 0))
+        program.process.send_signal(signal.SIGTERM)
+        connection.sendall(b"GET /v1/models HTTP/1.1\r\nhost: x\r\n\r\n")
+        assert connection.makefile("rb").read().startswith(b"HTTP/1.1 200")
 
 
 def test_a_connection_during_the_drain_waits_for_the_next_process(start: Callable[..., Program]) -> None:
@@ -291,6 +304,25 @@ def test_a_wrong_socket_or_option_is_said(
     assert result.returncode == code
     assert word in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_a_socket_that_does_not_listen_is_said(config_path: Path) -> None:
+    """A connection handed over by mistake."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        fd = theirs.fileno()
+        argv = [
+            sys.executable,
+            "-m",
+            "genesis_stack.server.main",
+            "--config",
+            str(config_path),
+            "--fd",
+            str(fd),
+        ]
+        result = subprocess.run(argv, pass_fds=[fd], capture_output=True, text=True, timeout=30, check=False)
+    assert result.returncode == 71
+    assert "does not listen" in result.stderr
 
 
 def test_a_taken_port_is_said(config_path: Path) -> None:
