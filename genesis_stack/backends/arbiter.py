@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import json
 import os
 import signal
 import sys
 import time
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -139,24 +141,26 @@ class Arbiter:
         Raises:
             ArbiterError: no answer within `timeout` seconds, or a refusal.
         """
-        import zmq
-        from circus.client import CallError, CircusClient
-
         deadline = time.monotonic() + timeout
-        with zmq.Context() as context:
-            while True:
-                client = CircusClient(context, endpoint=f"ipc://{self.run}/circus.sock", timeout=timeout)
-                try:
-                    answer: Mapping[str, Any] = client.send_message(command, **properties)
-                except CallError as error:
-                    raise ArbiterError(
-                        f"the process manager did not answer to {command!r}: {error}"
-                    ) from None
-                finally:
-                    client.stop()
-                if answer.get("status") == "ok":
-                    return answer
-                reason = str(answer.get("reason", answer))
-                if "already running" not in reason or time.monotonic() > deadline:
-                    raise ArbiterError(f"the process manager refused {command!r}: {reason}")
-                time.sleep(0.1)
+        while True:
+            answer = self._exchange(command, properties, timeout)
+            if answer.get("status") == "ok":
+                return answer
+            reason = str(answer.get("reason", answer))
+            if "already running" not in reason or time.monotonic() > deadline:
+                raise ArbiterError(f"the process manager refused {command!r}: {reason}")
+            time.sleep(0.1)
+
+    def _exchange(self, command: str, properties: Mapping[str, object], timeout: float) -> Mapping[str, Any]:
+        """One message and its answer, as circus's own client does it, without the time it takes to import."""
+        import zmq
+
+        message = {"id": uuid.uuid4().hex, "command": command, "properties": properties}
+        with zmq.Context() as context, context.socket(zmq.DEALER) as socket:
+            socket.linger = 0
+            socket.connect(f"ipc://{self.run}/circus.sock")
+            socket.send_json(message)
+            if not socket.poll(int(timeout * 1000)):
+                raise ArbiterError(f"the process manager did not answer to {command!r} within {timeout:g} s")
+            answer: Mapping[str, Any] = json.loads(socket.recv())
+            return answer
