@@ -109,9 +109,7 @@ def download(job: Download, room: Room, *, pause: Callable[[float], None] = time
 def _attempt(client: httpx.Client, job: Download, room: Room) -> None:
     """One request; returns when the file is whole."""
     validator = job.validator()
-    if validator is None:
-        job.discard()
-    start = job.have
+    start = job.have if validator is not None else 0
     headers = {"User-Agent": f"genesis-stack/{__version__}", "Accept-Encoding": "identity", **job.headers}
     if start and validator:
         headers |= {"Range": f"bytes={start}-", "If-Range": validator}
@@ -125,6 +123,8 @@ def _attempt(client: httpx.Client, job: Download, room: Room) -> None:
         start, total = _span(response, start, validator)
         _check_size(job, total)
         room((total if total is not None else job.expected or start) - start)
+        if not start:
+            job.discard()  # before the note: it must never speak of other bytes than those that are there
         _note(response, job)
         _receive(response, job, start, total)
 
@@ -198,7 +198,7 @@ def _note(response: httpx.Response, job: Download) -> None:
 def _receive(response: httpx.Response, job: Download, start: int, total: int | None) -> None:
     limit = total if total is not None else job.expected
     position = start
-    with _writing(job.part, start) as descriptor, progress(job.what, limit, done=start) as advance:
+    with _appending(job.part) as descriptor, progress(job.what, limit, done=start) as advance:
         for chunk in response.iter_raw():  # a chunk size would hold back, and lose, what is below it
             position += len(chunk)
             if limit is not None and position > limit:
@@ -211,12 +211,10 @@ def _receive(response: httpx.Response, job: Download, start: int, total: int | N
 
 
 @contextlib.contextmanager
-def _writing(part: Path, start: int) -> Iterator[int]:
-    """A descriptor at offset `start` of the part, which is cut there first."""
-    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+def _appending(part: Path) -> Iterator[int]:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(part, flags, 0o644)
     try:
-        os.ftruncate(descriptor, start)
-        os.lseek(descriptor, start, os.SEEK_SET)
         yield descriptor
     finally:
         os.close(descriptor)

@@ -111,7 +111,7 @@ def test_a_changed_file_is_not_glued_to_the_old_part(files: FileServer, tmp_path
     files.cuts = [1_000_000]
 
     def replace(_: float) -> None:
-        files.content, files.etag = bytes(reversed(files.content)), '"two"'
+        files.content, files.etag = files.content[-500_000:], '"two"'
 
     job = Download(files.url, {}, tmp_path / "part", None, "model")
     download(job, lambda _: None, pause=replace)
