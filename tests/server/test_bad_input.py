@@ -111,6 +111,8 @@ async def test_a_long_value_is_not_echoed(served: Served) -> None:
     assert_error(response, 400, param="stop[0]")
     assert "yyy" not in response.text
     assert_error(await served.chat(model="z" * 50_000), 400, param="model")
+    name = b'"' + b"k" * 40_000 + b'":1'
+    assert_error(await served.http.post(CHAT, content=b"{" + name + b"," + name + b"}", headers=HEADERS), 400)
 
 
 async def test_unknown_fields_are_ignored_and_counted(served: Served) -> None:
