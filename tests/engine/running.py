@@ -63,7 +63,7 @@ def serve_config(weights: Path, *, task: Task = "text", **engine: Any) -> ServeC
         model="small",
         description="",
         task=task,
-        weights=FileRef(path=str(weights), sha256="0" * 64, size=weights.stat().st_size),
+        weights=FileRef(path=str(weights), sha256="0" * 64, size=None),
         projector=None,
         engine=ENGINE.model_copy(update=engine),
         budget=BudgetConfig(memory=2**30, cpus=2),
