@@ -12,6 +12,7 @@ def main() -> None:
     if verb == "nothing":
         return
     from genesis_stack import process
+    from genesis_stack.backends import ports
     from genesis_stack.backends.systemd import SystemdBackend
     from genesis_stack.backends.units import PROPERTIES
     from genesis_stack.layout import Layout
@@ -58,6 +59,7 @@ def main() -> None:
         }
         for name, model in stack.models.items()
     }
+    ports.strangers = lambda *_: {}  # type: ignore[assignment]
     process.run = show  # type: ignore[assignment]
     Store.verified = lambda *_: True  # type: ignore[method-assign,assignment]
     if verb == "install":

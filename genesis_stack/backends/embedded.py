@@ -200,6 +200,8 @@ class EmbeddedBackend:
     def shutdown(self) -> None:
         """End all servers and the arbiter."""
         self.arbiter.end(STOP_SECONDS)
+        for name in ("circus.sock", "circus-events.sock", "circus.started-with"):
+            durable.remove(self.layout.run / name)
 
     def log_tail(self, model: str, lines: int) -> list[str]:
         """The last lines of standard output, then of standard error."""

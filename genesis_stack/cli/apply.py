@@ -23,11 +23,12 @@ def apply(*, stack: Path, lock_timeout: float, as_json: bool, root: Path | None,
     """Make the host match STACK, which may also be a plan saved by `plan -o`."""
     host = open_host(root, backend)
     saved = read_saved_plan(stack)
-    parsed, source = read_stack(Path(saved.stack) if saved is not None else stack)
+    path = Path(saved.stack) if saved is not None else stack
+    parsed, source = read_stack(path, host.layout)
     start = time.monotonic()
     with locked(host.layout, lock_timeout):
         expected = saved.fingerprint if saved is not None else None
-        done = host.apply(parsed, source, lambda wanted: fetch(host, wanted), expected=expected)
+        done = host.apply(parsed, source, lambda wanted: fetch(host, wanted, path), expected=expected)
         generation = host.transaction.generations.current()
     if as_json:
         steps = [{"action": step.action, "target": step.target, "reason": step.reason} for step in done.steps]
@@ -38,8 +39,11 @@ def apply(*, stack: Path, lock_timeout: float, as_json: bool, root: Path | None,
         _tell(host, generation, time.monotonic() - start)
 
 
-def fetch(host: Host, stack: Stack) -> None:
-    """Have every model file of a stack in the store, verified."""
+def fetch(host: Host, stack: Stack, path: Path) -> None:
+    """Have every model file of a stack in the store, verified, and check again that it fits.
+
+    Before, the sum may have rested on estimates; now the files tell.
+    """
     for model in stack.models.values():
         for weights in (model.weights, model.projector):
             if weights is not None:

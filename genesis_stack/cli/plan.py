@@ -27,7 +27,7 @@ def plan(
     from genesis_stack.reconcile.steps import SavedPlan, to_json, to_text
 
     host = open_host(root, backend)
-    parsed, source = read_stack(stack)
+    parsed, source = read_stack(stack, host.layout)
     made = host.plan(parsed, source)
     if read_journal(host.layout) is not None:
         say("an earlier run was interrupted: apply finishes or reverts it first, and plans anew")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from genesis_stack.layout import Layout
 from genesis_stack.modelstore.store import Store
 from genesis_stack.reconcile.desired import desire
 from genesis_stack.reconcile.execute import Say
-from genesis_stack.reconcile.generations import Generations
+from genesis_stack.reconcile.generations import GenerationError, Generations
 from genesis_stack.reconcile.plan import make_plan
 from genesis_stack.reconcile.state import read_state
 from genesis_stack.reconcile.steps import Action, Plan
@@ -133,13 +134,18 @@ class Host:
         known = Generations(self.layout)
         services: dict[str, Service] = {}
         for number in known.numbers():
-            services |= known.info(number).services
+            with contextlib.suppress(GenerationError):  # a damaged one must not keep the rest here
+                services |= known.info(number).services
         for model in services:
             self.backend.release(model)
         self.backend.shutdown()
         for path in inventory:
             durable.remove(self.backend.live(path))
         self.backend.reload(Desired.nothing())
+        for folder in sorted({self.backend.live(path).parent for path in inventory}):
+            if folder.is_relative_to(self.layout.config):
+                with contextlib.suppress(OSError):  # gone, or something of somebody else's is in it
+                    folder.rmdir()
         for folder in (self.layout.generations, self.layout.state / "logs"):
             durable.remove_tree(folder)
         if not keep_models:
