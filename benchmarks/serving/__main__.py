@@ -91,25 +91,28 @@ def _turns(arguments: argparse.Namespace) -> list[tuple[str, int]]:
 
 
 def _measure_all(arguments: argparse.Namespace, contestants: Sequence[peers.Peer]) -> list[Measurement]:
-    setup, by_name = _setup(arguments), {scenario.name: scenario for scenario in SCENARIOS}
-    scratch = Path(tempfile.mkdtemp(prefix="benchmarks-serving-"))
     found = []
-    for scenario, number in _turns(arguments):
-        for peer in contestants:
-            options = {"number": number, "seed": arguments.seed, "deadline": arguments.deadline}
-            try:
-                with serving(peer, setup, scratch) as server:
-                    one = (
-                        measure_churn(server, arguments.connects, **options)
-                        if scenario == "churn"
-                        else measure(server, by_name[scenario], **options)
-                    )
-            except (ServerFailedError, OSError) as problem:
-                _say(f"{scenario} round {number + 1} {peer.name}: FAILED: {problem}")
-                continue
-            found.append(one)
-            _say(_line(one))
+    with tempfile.TemporaryDirectory(prefix="benchmarks-serving-") as scratch:
+        for scenario, number in _turns(arguments):
+            for peer in contestants:
+                try:
+                    one = _measure(arguments, peer, scenario, number, Path(scratch))
+                except (ServerFailedError, OSError) as problem:
+                    _say(f"{scenario} round {number + 1} {peer.name}: FAILED: {problem}")
+                    continue
+                found.append(one)
+                _say(_line(one))
     return found
+
+
+def _measure(
+    arguments: argparse.Namespace, peer: peers.Peer, scenario: str, number: int, scratch: Path
+) -> Measurement:
+    options = {"number": number, "seed": arguments.seed, "deadline": arguments.deadline}
+    with serving(peer, _setup(arguments), scratch) as server:
+        if scenario == "churn":
+            return measure_churn(server, arguments.connects, **options)
+        return measure(server, next(one for one in SCENARIOS if one.name == scenario), **options)
 
 
 def _line(one: Measurement) -> str:
@@ -119,6 +122,7 @@ def _line(one: Measurement) -> str:
         f"TTFT p50 {seen.ttft_p50:.0f} p95 {seen.ttft_p95:.0f} ms",
         f"inter-token p50 {seen.inter_token_p50:.2f} p99 {seen.inter_token_p99:.1f} ms",
         f"{seen.lost} lost, {seen.hung} hung of {seen.requests}",
+        f"client CPU {one.client_cpu:.1%}, foreign CPU {one.foreign_cpu:.0%}",
     ]
     if seen.intruder_ttft is not None:
         parts.append(f"intruder TTFT {seen.intruder_ttft:.0f}, stall p99 {seen.stall_p99:.0f} ms")

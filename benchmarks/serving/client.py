@@ -34,6 +34,7 @@ class Exchange:
     started: float
     leave_at: float
     leaves: bool = False
+    sending: bool = True
     segments: list[tuple[float, bytes]] = field(default_factory=list)
     end: str = ""
 
@@ -104,7 +105,7 @@ class LoadRun:
 
     def _progress(self, exchange: Exchange) -> None:
         try:
-            if exchange.unsent:
+            if exchange.sending:
                 self._send(exchange)
             else:
                 self._receive(exchange)
@@ -115,6 +116,7 @@ class LoadRun:
         sent = exchange.sock.send(exchange.unsent)
         exchange.unsent = exchange.unsent[sent:]
         if not exchange.unsent:
+            exchange.sending = False
             self._selector.modify(exchange.sock, selectors.EVENT_READ)
 
     def _receive(self, exchange: Exchange) -> None:
@@ -161,7 +163,13 @@ def _request(body: str, port: int) -> bytes:
 
 def _outcome(exchange: Exchange, ended: float) -> Outcome:
     answer = read_answer(exchange.segments)
-    end = "lost" if exchange.end == "done" and not answer.complete else exchange.end
+    hang_up = exchange.shot.hang_up
+    if hang_up is not None and hang_up.send_fraction < 1:
+        end = "left"  # whatever a server says to half a request is right
+    elif exchange.end == "done" and not answer.complete:
+        end = "lost"
+    else:
+        end = exchange.end
     return Outcome(exchange.shot.lane, end, exchange.started, ended, answer)
 
 

@@ -36,7 +36,6 @@ class Figures:
     stall_p99: float | None
     stall_max: float | None
     intruder_ttft: float | None
-    client_cpu: float
 
 
 def percentile(values: Sequence[float], share: float) -> float:
@@ -45,8 +44,8 @@ def percentile(values: Sequence[float], share: float) -> float:
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else 0.0
 
 
-def figures(outcomes: Sequence[Outcome], *, wall: float, cpu: float, intruded: bool) -> Figures:
-    """Figures of one run of the client that took `wall` seconds and `cpu` CPU seconds."""
+def figures(outcomes: Sequence[Outcome], *, wall: float, intruded: bool) -> Figures:
+    """Figures of one run of the client that took `wall` seconds."""
     done = [outcome for outcome in outcomes if outcome.end == "done"]
     intruders = [one for one in done if intruded and one.lane == INTRUDER_LANE]
     streams = [one for one in done if one not in intruders]
@@ -71,7 +70,6 @@ def figures(outcomes: Sequence[Outcome], *, wall: float, cpu: float, intruded: b
         stall_p99=percentile(stalls, 0.99) if intruded else None,
         stall_max=max(stalls, default=0.0) if intruded else None,
         intruder_ttft=max(map(_ttft, intruders), default=None),
-        client_cpu=cpu / wall,
     )
 
 

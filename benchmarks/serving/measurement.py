@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -14,7 +15,7 @@ from random import Random
 from benchmarks.serving.client import Outcome
 from benchmarks.serving.figures import Figures, complaints, figures
 from benchmarks.serving.prompts import chat_body
-from benchmarks.serving.running import Footprint, Server
+from benchmarks.serving.running import Footprint, Server, machine_cpu_seconds
 from benchmarks.serving.scenarios import Scenario, churn_shots
 from benchmarks.serving.transcript import Answer
 from benchmarks.serving.workload import Shot, Workload
@@ -31,17 +32,30 @@ class LoadResult:
     outcomes: tuple[Outcome, ...]
     wall: float
     cpu: float
+    server_cpu: float
+    machine_cpu: float
+
+    def share(self, seconds: float) -> float:
+        """CPU seconds as a share of all that the machine had to give meanwhile."""
+        return seconds / (self.wall * (os.cpu_count() or 1))
 
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """One scenario on one fresh server in one round."""
+    """One scenario on one fresh server in one round.
+
+    `server_cpu`, `client_cpu` and `foreign_cpu` are shares of the machine. What is foreign is neither the
+    server nor the client: a round in which it is more than a few percent says little.
+    """
 
     scenario: str
     peer: str
     round: int
     figures: Figures
     complaints: Mapping[str, int]
+    server_cpu: float
+    client_cpu: float
+    foreign_cpu: float
     before: Footprint | None = None
     after: Footprint | None = None
 
@@ -79,8 +93,11 @@ def _measurement(
         scenario=scenario,
         peer=server.peer.name,
         round=number,
-        figures=figures(load.outcomes, wall=load.wall, cpu=load.cpu, intruded=scenario == "intrusion"),
+        figures=figures(load.outcomes, wall=load.wall, intruded=scenario == "intrusion"),
         complaints=complaints(load.outcomes),
+        server_cpu=load.share(load.server_cpu),
+        client_cpu=load.share(load.cpu),
+        foreign_cpu=max(0.0, load.share(load.machine_cpu - load.server_cpu - load.cpu)),
         before=before,
         after=after,
     )
@@ -106,6 +123,7 @@ def _settled(server: Server, baseline: Footprint | None) -> Footprint:
 
 
 def _run_client(server: Server, shots: tuple[Shot, ...], deadline: float) -> LoadResult:
+    server_before, machine_before = server.cpu_seconds(), machine_cpu_seconds()
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.serving.client"],
         input=Workload(server.port, deadline, shots).to_json(),
@@ -114,6 +132,10 @@ def _run_client(server: Server, shots: tuple[Shot, ...], deadline: float) -> Loa
         check=True,
         cwd=_ROOT,
     )
+    server_cpu = server.cpu_seconds() - server_before
+    machine_cpu = machine_cpu_seconds() - machine_before
     raw = json.loads(done.stdout)
     outcomes = tuple(Outcome(**(one | {"answer": Answer(**one["answer"])})) for one in raw["outcomes"])
-    return LoadResult(outcomes, wall=raw["wall"], cpu=raw["cpu"])
+    return LoadResult(
+        outcomes, wall=raw["wall"], cpu=raw["cpu"], server_cpu=server_cpu, machine_cpu=machine_cpu
+    )

@@ -86,23 +86,29 @@ def _spread(values: Sequence[float], form: str) -> str:
 def _figures_table(measurements: Sequence[Measurement]) -> str:
     rows = []
     for scenario, peer in _keys(measurements):
-        runs = [one.figures for one in measurements if (one.scenario, one.peer) == (scenario, peer)]
+        rounds = [one for one in measurements if (one.scenario, one.peer) == (scenario, peer)]
+        runs = [one.figures for one in rounds]
         cells = [
             _spread([value for run in runs if (value := read(run)) is not None], form)
             for _, read, form in _COLUMNS
         ]
         failed = f"{sum(run.lost for run in runs)} + {sum(run.hung for run in runs)}"
         requests = str(sum(run.requests for run in runs))
-        cpu = f"{max(run.client_cpu for run in runs):.1%}"
-        rows.append([scenario, peer, *cells, requests, failed, cpu])
+        shares = [
+            _spread([one.server_cpu for one in rounds], ".0%"),
+            _spread([one.client_cpu for one in rounds], ".1%"),
+            _spread([one.foreign_cpu for one in rounds], ".0%"),
+        ]
+        rows.append([scenario, peer, *cells, requests, failed, *shares])
     names = [name for name, _, _ in _COLUMNS]
-    return _table(["scenario", "server", *names, "requests", "lost + hung", "client CPU"], rows)
+    header = ["scenario", "server", *names, "requests", "lost + hung"]
+    return _table([*header, "server CPU", "client CPU", "foreign CPU"], rows)
 
 
 def _ratios_table(measurements: Sequence[Measurement]) -> str:
     rows = []
     for scenario, peer in _keys(measurements):
-        if peer != REFERENCE:
+        if peer != REFERENCE and (scenario, REFERENCE) in _keys(measurements):
             cells = [
                 _spread(paired(measurements, scenario, peer, read), ".3f") for _, read, _ in _COLUMNS[:-1]
             ]

@@ -56,11 +56,23 @@ class Server:
             busy_slots=self._busy_slots(),
         )
 
+    def cpu_seconds(self) -> float:
+        """CPU time that the process has used."""
+        fields = Path("/proc", str(self.pid), "stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def _busy_slots(self) -> int:
         if not self.peer.has_slots_route:
             return 0
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/slots", timeout=10) as answer:
             return sum(bool(slot["is_processing"]) for slot in json.load(answer))
+
+
+def machine_cpu_seconds() -> float:
+    """CPU time that everything on this machine has used, and what the host of a guest has taken away."""
+    fields = Path("/proc/stat").read_text().splitlines()[0].split()[1:9]
+    user, nice, system, _idle, _iowait, irq, softirq, steal = map(int, fields)
+    return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
 
 
 def _free_port() -> int:
