@@ -48,6 +48,7 @@ def fetch(host: Host, stack: Stack, path: Path) -> None:
         for weights in (model.weights, model.projector):
             if weights is not None:
                 _have(weights, host)
+    read_stack(path, host.layout)
 
 
 def _have(weights: Weights, host: Host) -> None:

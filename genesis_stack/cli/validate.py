@@ -29,10 +29,12 @@ def validate(*, stack: Path, no_host: bool, as_json: bool, root: Path | None) ->
 
     Numbers marked with ~ are estimates. Exit status 78: the stack is invalid or cannot fit.
     """
+    from genesis_stack.cli.stack import judged
+    from genesis_stack.settings import load_settings
     from genesis_stack.spec.problems import InvalidStackError
 
     try:
-        verdict = _judged(stack, root, no_host=no_host)
+        _, verdict = judged(stack, load_settings(root=root).layout, no_host=no_host)
     except InvalidStackError as error:
         if not as_json:
             raise
@@ -48,16 +50,6 @@ def validate(*, stack: Path, no_host: bool, as_json: bool, root: Path | None) ->
         raise InvalidStackError(verdict.problems)
     click.echo(f"{stack} is valid", err=True)
     return ExitCode.OK
-
-
-def _judged(stack: Path, root: Path | None, *, no_host: bool) -> Verdict:
-    from genesis_stack.modelstore.host import read_host
-    from genesis_stack.modelstore.verdict import judge
-    from genesis_stack.settings import load_settings
-    from genesis_stack.spec.load import load
-
-    loaded = load(stack)
-    return judge(stack, loaded, load_settings(root=root).layout, None if no_host else read_host())
 
 
 def _table(host: str | None, fit: Fit) -> Iterator[str]:

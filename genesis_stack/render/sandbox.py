@@ -146,6 +146,16 @@ def directives(profile: Profile, reach: Reach) -> tuple[Directive, ...]:
     return (*_IDENTITY, *_NETWORK[profile], *_FILES, *_visible(profile, reach), *_KERNEL)
 
 
+def refuse_lifted(stack: Stack) -> None:
+    """Hold every model's directives against what no stack may lift.
+
+    Raises:
+        GenesisError: one would lift a protection that holds in every profile.
+    """
+    for name in stack.models:
+        _keep_classic(policy(stack, name).overrides, f"models.{name}")
+
+
 def overridden(
     lines: Sequence[Directive], overrides: Mapping[str, Override], where: str
 ) -> tuple[Directive, ...]:
