@@ -19,6 +19,8 @@ class Embedder:
     def __init__(self, model: Model, context: Context) -> None:
         self._model = model
         self._context = context
+        # Beyond the context it was trained with a model may have no positions, and llama.cpp aborts.
+        self._longest = min(context.capacity, lib.llama_model_n_ctx_train(model.pointer))
         self.pooling = _POOLING.get(lib.llama_pooling_type(context.pointer), "none")
 
     def check(self, tokens: array[int]) -> None:
@@ -29,9 +31,9 @@ class Embedder:
         """
         if self.pooling in ("none", "rank"):
             raise InvalidRequestError("This model declares no pooling for embeddings.", param="model")
-        if not 0 < len(tokens) <= self._context.capacity:
+        if not 0 < len(tokens) <= self._longest:
             raise InvalidRequestError(
-                f"An input has {len(tokens)} tokens; 1 to {self._context.capacity} are possible.",
+                f"An input has {len(tokens)} tokens; 1 to {self._longest} are possible.",
                 param="input",
             )
 

@@ -126,7 +126,8 @@ class Worker(threading.Thread):
         self.context = Context(
             self.model,
             engine,
-            sequences=Slots.count(engine.parallel, keep),
+            # One input at a time; with more, llama.cpp aborts where the rows are no multiple of them.
+            sequences=1 if config.task == "embedding" else Slots.count(engine.parallel, keep),
             threads=self.threads,
             embeddings=config.task == "embedding",
         )
