@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from gguf import PoolingType
+
+from engine.running import ask, running
+from engine.synthetic import CONTEXT, WIDTH, write_decoder, write_encoder
+from genesis_stack.engine.interface import EngineError, EngineState, InvalidRequestError
+from genesis_stack.engine.llama import LlamaEngine
+
+MODELS: list[tuple[Callable[[Path, PoolingType], Path], PoolingType]] = [
+    (write_encoder, PoolingType.MEAN),
+    (write_encoder, PoolingType.CLS),
+    (write_decoder, PoolingType.LAST),
+]
+pooled = pytest.mark.parametrize(("write", "pooling"), MODELS, ids=["mean", "cls", "last"])
+
+
+async def vectors(engine: LlamaEngine, *texts: str) -> list[list[float]]:
+    """The embeddings of texts."""
+    return await engine.embed(
+        [engine.tokenize(text, add_special=True, parse_special=False) for text in texts]
+    )
+
+
+@pooled
+async def test_embeddings_are_unit_vectors_of_their_text(
+    tmp_path: Path, write: Callable[[Path, PoolingType], Path], pooling: PoolingType
+) -> None:
+    """Same text, same vector, whoever else is embedded; other text, other vector; length one."""
+    async with running(write(tmp_path / "model.gguf", pooling), task="embedding", context=CONTEXT) as engine:
+        assert engine.info.pooling == pooling.name.lower()
+        first, other, again = await vectors(engine, "a lighthouse", "two ships", "a lighthouse")
+        (alone,) = await vectors(engine, "a lighthouse")
+        assert len(first) == engine.info.n_embd == WIDTH
+        for vector in (first, other):
+            assert math.hypot(*vector) == pytest.approx(1.0, abs=1e-6)
+        assert first == pytest.approx(again, abs=1e-6)
+        assert first == pytest.approx(alone, abs=1e-6)
+        assert sum(a * b for a, b in zip(first, other, strict=True)) < 0.999
+
+
+@pooled
+async def test_inputs_of_any_length_fit_up_to_the_context(
+    tmp_path: Path, write: Callable[[Path, PoolingType], Path], pooling: PoolingType
+) -> None:
+    """Longer than it was trained for, empty, or unknown tokens: refused before anything is computed."""
+    weights = write(tmp_path / "model.gguf", pooling)
+    async with running(weights, task="embedding", context=2 * CONTEXT) as engine:
+        (vector,) = await engine.embed([[7] * CONTEXT])
+        assert math.hypot(*vector) == pytest.approx(1.0, abs=1e-6)
+        for bad in ([7] * (CONTEXT + 1), [], [-1], [10_000]):
+            with pytest.raises(InvalidRequestError) as refused:
+                await engine.embed([[7], bad])
+            assert refused.value.param == "input"
+        assert await engine.embed([]) == []
+
+
+async def test_an_embedding_model_does_not_generate(tmp_path: Path) -> None:
+    """It says so."""
+    weights = write_encoder(tmp_path / "model.gguf", PoolingType.MEAN)
+    async with running(weights, task="embedding", context=CONTEXT) as engine:
+        with pytest.raises(InvalidRequestError) as refused:
+            await ask(engine, [7])
+        assert refused.value.param == "model"
+
+
+async def test_a_model_without_pooling_cannot_be_served_for_embeddings(tmp_path: Path) -> None:
+    """Better at the start than at the first request."""
+    weights = write_decoder(tmp_path / "model.gguf", None)
+    with pytest.raises(EngineError, match="pooling"):
+        async with running(weights, task="embedding", context=CONTEXT):
+            pass
+
+
+async def test_a_text_model_does_not_embed(tmp_path: Path) -> None:
+    """It says so."""
+    async with running(write_decoder(tmp_path / "model.gguf", None), context=64) as engine:
+        with pytest.raises(InvalidRequestError) as refused:
+            await engine.embed([[7]])
+        assert refused.value.param == "model"
+
+
+async def test_who_no_longer_waits_is_not_computed_for(tmp_path: Path) -> None:
+    """A client that leaves takes its inputs with it, and the engine goes on."""
+    weights = write_encoder(tmp_path / "model.gguf", PoolingType.MEAN)
+    async with running(weights, task="embedding", context=CONTEXT) as engine:
+        task = asyncio.create_task(engine.embed([[7] * CONTEXT] * 200))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert len(await engine.embed([[7]])) == 1
+        assert engine.stats().state is EngineState.READY
