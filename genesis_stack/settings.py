@@ -1,7 +1,8 @@
 """Settings of the tool itself: flags over `GENESIS_*` environment over the configuration files.
 
 The files are the user's `genesis-stack/config.yaml` below XDG_CONFIG_HOME over
-/etc/genesis-stack/config.yaml. Import this inside a verb: pydantic-settings takes its time.
+/etc/genesis-stack/config.yaml. pydantic-settings, which takes its time to import, is asked only where
+the environment says something.
 """
 
 from __future__ import annotations
@@ -13,14 +14,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from platformdirs import PlatformDirs
-from pydantic import Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
-from pydantic_settings import (
-    BaseSettings,
-    InitSettingsSource,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-)
 
 from genesis_stack.errors import ExitCode, GenesisError
 from genesis_stack.layout import Layout
@@ -47,10 +42,10 @@ class InvalidSettingsError(GenesisError):
         super().__init__("\n".join(lines), hint="flags win over GENESIS_* variables, those over config.yaml")
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """Where the tool keeps its tree, what runs the servers, and how it talks."""
 
-    model_config = SettingsConfigDict(env_prefix=_PREFIX, env_ignore_empty=True, frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     root: Path | None = Field(default=None, description="Keep everything below this directory.")
     backend: Literal["auto", "systemd", "embedded"] = Field(
@@ -94,7 +89,8 @@ def load_settings(*, files: Sequence[Path] | None = None, **flags: Any) -> Setti
     origins = {key: document for document in reversed(documents) for key in document.content or {}}
     given = {name: value for name, value in flags.items() if value is not None}
     try:
-        return _reading({key: document.content[key] for key, document in origins.items()})(**given)
+        from_files = {key: document.content[key] for key, document in origins.items()}
+        return Settings.model_validate(from_files | _from_environment() | given)
     except ValidationError as error:
         details = error.errors(include_url=False)
         raise InvalidSettingsError([_problem(detail, given, origins) for detail in details]) from None
@@ -116,22 +112,16 @@ def _document(path: Path) -> Document:
     return replace(document, content={}, problems=(*document.problems, wrong))
 
 
-def _reading(from_files: dict[str, Any]) -> type[Settings]:
-    """The settings with `from_files` as their weakest source."""
+def _from_environment() -> dict[str, Any]:
+    """What the `GENESIS_*` variables say, unchecked; an empty one says nothing."""
+    if not any(f"{_PREFIX}{name.upper()}" in os.environ for name in Settings.model_fields):
+        return {}
+    from pydantic_settings import BaseSettings, EnvSettingsSource
 
-    class Read(Settings):
-        @classmethod
-        def settings_customise_sources(
-            cls,
-            settings_cls: type[BaseSettings],
-            init_settings: PydanticBaseSettingsSource,
-            env_settings: PydanticBaseSettingsSource,
-            dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 -- no .env files
-            file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 -- nothing here is secret
-        ) -> tuple[PydanticBaseSettingsSource, ...]:
-            return init_settings, env_settings, InitSettingsSource(settings_cls, init_kwargs=from_files)
+    class Environment(BaseSettings, Settings):  # type: ignore[misc] -- both say how unknown keys are taken
+        pass
 
-    return Read
+    return EnvSettingsSource(Environment, env_prefix=_PREFIX, env_ignore_empty=True)()
 
 
 def _problem(detail: ErrorDetails, flags: dict[str, Any], origins: dict[str, Document]) -> Problem:

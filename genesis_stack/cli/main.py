@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import sys
 from typing import Final
 
@@ -14,6 +15,9 @@ import click
 
 from genesis_stack import __version__
 from genesis_stack.errors import ExitCode, GenesisError
+
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+"""Nothing here is a pydantic plugin, and looking for one reads every installed package's metadata."""
 
 VERBS: Final[dict[str, tuple[str, str]]] = {
     "validate": ("genesis_stack.cli.validate", "Check a stack.yaml and show the memory sum."),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from genesis_stack.errors import ExitCode, GenesisError
 from genesis_stack.layout import Layout
@@ -13,25 +12,6 @@ from genesis_stack.reconcile.generations import digest
 from genesis_stack.reconcile.steps import PLAN_KIND, SavedPlan
 from genesis_stack.spec.model import Stack
 
-if TYPE_CHECKING:
-    from genesis_stack.modelstore.verdict import Verdict
-
-
-def judged(path: Path, layout: Layout, *, no_host: bool = False) -> tuple[Stack, Verdict]:
-    """The validated stack and how its memory adds up; `no_host` leaves this machine out.
-
-    Raises:
-        GenesisError: it is no valid stack; every error is listed with its line.
-    """
-    from genesis_stack.modelstore.host import read_host
-    from genesis_stack.modelstore.verdict import judge
-    from genesis_stack.render.sandbox import refuse_lifted
-    from genesis_stack.spec.load import load
-
-    stack = load(path)
-    refuse_lifted(stack)
-    return stack, judge(path, stack, layout, None if no_host else read_host())
-
 
 def read_stack(path: Path, layout: Layout) -> tuple[Stack, str]:
     """The validated stack, which fits this machine as far as its files are known, and its text.
@@ -39,6 +19,7 @@ def read_stack(path: Path, layout: Layout) -> tuple[Stack, str]:
     Raises:
         GenesisError: it is no valid stack, or it cannot fit; every error is listed with its line.
     """
+    from genesis_stack.cli.judgement import judged
     from genesis_stack.spec.problems import InvalidStackError
 
     stack, verdict = judged(path, layout)

@@ -29,7 +29,7 @@ def validate(*, stack: Path, no_host: bool, as_json: bool, root: Path | None) ->
 
     Numbers marked with ~ are estimates. Exit status 78: the stack is invalid or cannot fit.
     """
-    from genesis_stack.cli.stack import judged
+    from genesis_stack.cli.judgement import judged
     from genesis_stack.settings import load_settings
     from genesis_stack.spec.problems import InvalidStackError
 

@@ -1,0 +1,28 @@
+"""Whether a stack is right and fits, apart from all that is needed to apply it: `validate` must be quick."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from genesis_stack.layout import Layout
+
+if TYPE_CHECKING:
+    from genesis_stack.modelstore.verdict import Verdict
+    from genesis_stack.spec.model import Stack
+
+
+def judged(path: Path, layout: Layout, *, no_host: bool = False) -> tuple[Stack, Verdict]:
+    """The validated stack and how its memory adds up; `no_host` leaves this machine out.
+
+    Raises:
+        GenesisError: it is no valid stack; every error is listed with its line.
+    """
+    from genesis_stack.modelstore.host import read_host
+    from genesis_stack.modelstore.verdict import judge
+    from genesis_stack.render.sandbox import refuse_lifted
+    from genesis_stack.spec.load import load
+
+    stack = load(path)
+    refuse_lifted(stack)
+    return stack, judge(path, stack, layout, None if no_host else read_host())
