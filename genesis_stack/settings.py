@@ -118,7 +118,8 @@ def _from_environment() -> dict[str, Any]:
         return {}
     from pydantic_settings import BaseSettings, EnvSettingsSource
 
-    class Environment(BaseSettings, Settings):  # type: ignore[misc] -- both say how unknown keys are taken
+    # Both bases say how unknown keys are taken, each in its own type.
+    class Environment(BaseSettings, Settings):  # type: ignore[misc]
         pass
 
     return EnvSettingsSource(Environment, env_prefix=_PREFIX, env_ignore_empty=True)()

@@ -106,7 +106,7 @@ def _model(host: Host, service: Service, seen: ObservedService, events: Mapping[
         budget=service.memory,
         requests=metrics.get("llamacpp:request_latency_seconds_count"),
         tokens_per_second=metrics.get("llamacpp:predicted_tokens_seconds"),
-        ttft=_mean(metrics, "llamacpp:time_to_first_token_seconds"),
+        ttft=_mean(metrics, "genesis_time_to_first_token_seconds"),
         event=events.get(service.model, ""),
     )
 

@@ -47,12 +47,21 @@ class Metrics:
             registry=self._registry,
         )
 
+        self._first_token = Histogram(
+            "genesis_time_to_first_token_seconds",
+            "From the request to its first output, queueing included.",
+            buckets=_LATENCY_BUCKETS,
+            registry=self._registry,
+        )
+
     def observe(self, exchange: Exchange, seconds: float) -> None:
         """Count a finished exchange; unknown paths share one label."""
         self._requests.labels(exchange.route or "unknown", str(exchange.status)).inc()
         self._ignored.inc(len(exchange.ignored_fields))
         if exchange.usage is not None:
             self._latency.observe(seconds)
+        if exchange.first_output is not None:
+            self._first_token.observe(exchange.first_output - exchange.started)
 
     def response(self) -> Response:
         """All of it as Prometheus text."""
