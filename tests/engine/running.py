@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import threading
 import time
-from collections.abc import AsyncGenerator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -177,6 +178,50 @@ async def until(condition: Callable[[], bool], *, seconds: float = 30.0) -> None
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110 -- what is waited for happens in another thread
             await asyncio.sleep(0.002)
+
+
+class Gate:
+    """Holds the engine's thread before each `llama_decode` until it is let through."""
+
+    def __init__(self, engine: LlamaEngine) -> None:
+        self._context = _worker(engine).context
+        self._decode = self._context.decode
+        self._context.decode = self._held
+        self._arrivals = threading.Semaphore(0)
+        self._passes = threading.Semaphore(0)
+        self._closed = True
+
+    def _held(self) -> None:
+        self._arrivals.release()
+        if self._closed:
+            self._passes.acquire()
+        self._decode()
+
+    async def arrival(self) -> None:
+        """Wait until the thread stands before a decode."""
+        assert await asyncio.to_thread(self._arrivals.acquire, timeout=30)
+
+    async def step(self) -> None:
+        """Let one decode through and wait for the next one."""
+        self._passes.release()
+        await self.arrival()
+
+    def open(self) -> None:
+        """Let everything through, for good."""
+        if self._closed:
+            self._closed = False
+            del self._context.decode
+            self._passes.release()
+
+
+@contextmanager
+def held(engine: LlamaEngine) -> Generator[Gate]:
+    """A gate that is open again afterwards."""
+    gate = Gate(engine)
+    try:
+        yield gate
+    finally:
+        gate.open()
 
 
 async def at_rest(engine: LlamaEngine) -> None:

@@ -3,10 +3,13 @@ from __future__ import annotations
 import asyncio
 import random
 import threading
+from collections.abc import AsyncGenerator
+from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
-from engine.running import STORY, ask, at_rest, collect, request, until
+from engine.running import STORY, ask, at_rest, collect, held, request, running, until
 from genesis_stack.engine.interface import FinishReason
 from genesis_stack.engine.llama import LlamaEngine
 
@@ -50,45 +53,58 @@ async def test_one_who_waits_can_leave(small: LlamaEngine) -> None:
     await at_rest(small)
 
 
-async def test_one_whose_prompt_is_being_computed_can_leave(small: LlamaEngine) -> None:
+@pytest_asyncio.fixture(loop_scope="session")
+async def stepwise(smollm2: Path) -> AsyncGenerator[LlamaEngine]:
+    """An engine that takes several steps for a prompt."""
+    async with running(smollm2, batch=32) as engine:
+        yield engine
+        await at_rest(engine)
+
+
+async def test_one_whose_prompt_is_being_computed_can_leave(stepwise: LlamaEngine) -> None:
     """What was computed until then is kept for the next one."""
-    prompt = f"Chapter one. {LONG}"
-    leaving = request(small, prompt)
-    stream = await small.submit(leaving)
-    await until(lambda: any(slot.prefilled_tokens > 0 for slot in small.stats().slots))
-    small.cancel(leaving.request_id)
+    leaving = request(stepwise, LONG)
+    with held(stepwise) as gate:
+        stream = await stepwise.submit(leaving)
+        await gate.arrival()
+        await gate.step()
+        assert phases(stepwise) == ["prefill"]
+        stepwise.cancel(leaving.request_id)
     answer = await collect(stream)
-    await at_rest(small)
-    if answer.finish is FinishReason.CANCELLED:
-        assert answer.usage.completion_tokens == 0
-    assert (await ask(small, prompt)).usage.cached_tokens > 0
+    assert (answer.finish, answer.usage.completion_tokens) == (FinishReason.CANCELLED, 0)
+    assert (await ask(stepwise, LONG)).usage.cached_tokens >= 32
 
 
-async def test_a_follower_can_leave(small: LlamaEngine) -> None:
+async def test_a_follower_can_leave(stepwise: LlamaEngine) -> None:
     """The one that computes the shared prefix, and the other who waits for it, get on."""
-    prompt = f"Chapter two. {LONG}"
-    leader, follower, other = (request(small, f"{prompt} {n}", max_tokens=4) for n in range(3))
-    streams = [await small.submit(r) for r in (leader, follower, other)]
-    await until(lambda: phases(small) == ["prefill", "following", "following"])
-    small.cancel(follower.request_id)
+    leader, follower, other = (request(stepwise, f"{LONG} {n}", max_tokens=4) for n in range(3))
+    with held(stepwise) as gate:
+        streams = [await stepwise.submit(r) for r in (leader, follower, other)]
+        await gate.arrival()
+        await gate.step()
+        assert phases(stepwise) == ["prefill", "following", "following"]
+        stepwise.cancel(follower.request_id)
     answers = [await collect(stream) for stream in streams]
     assert [answer.finish is FinishReason.CANCELLED for answer in answers] == [False, True, False]
     assert answers[2].usage.cached_tokens > 100
-    await at_rest(small)
 
 
-async def test_a_leader_can_leave(small: LlamaEngine) -> None:
+async def test_a_leader_can_leave(stepwise: LlamaEngine) -> None:
     """One of those who waited for its prefix takes over, and the rest follow that one."""
-    prompt = f"Chapter three. {LONG}"
-    requests = [request(small, f"{prompt} {n}", max_tokens=4) for n in range(4)]
-    streams = [await small.submit(r) for r in requests]
-    await until(lambda: phases(small) == ["prefill", *["following"] * 3])
-    small.cancel(requests[0].request_id)
+    requests = [request(stepwise, f"{LONG} {n}", max_tokens=4) for n in range(4)]
+    with held(stepwise) as gate:
+        streams = [await stepwise.submit(r) for r in requests]
+        await gate.arrival()
+        await gate.step()
+        assert phases(stepwise) == ["prefill", *["following"] * 3]
+        stepwise.cancel(requests[0].request_id)
+        await gate.step()
+        assert phases(stepwise) == ["prefill", *["following"] * 2]
     answers = [await collect(stream) for stream in streams]
     assert answers[0].finish is FinishReason.CANCELLED
     assert all(answer.finish is not FinishReason.CANCELLED for answer in answers[1:])
-    assert sum(answer.usage.cached_tokens > 100 for answer in answers[1:]) >= 2
-    await at_rest(small)
+    assert answers[1].usage.cached_tokens >= 32  # what the leader had computed
+    assert all(answer.usage.cached_tokens > 100 for answer in answers[2:])
 
 
 async def test_all_choices_leave_together(small: LlamaEngine) -> None:
