@@ -70,7 +70,7 @@ _TIMES = ("morning", "evening", "winter", "summer", "night", "week", "year", "au
 
 
 def sentence(random: Random) -> str:
-    """Fourteen to sixteen common words."""
+    """Some twenty common words."""
     return (
         f"Every {random.choice(_TIMES)} the old {random.choice(_PEOPLE)} of the {random.choice(_PLACES)} "
         f"{random.choice(_DEEDS)} a {random.choice(_THINGS)} and the {random.choice(_PEOPLE)} "
@@ -87,15 +87,15 @@ def prose(random: Random, words: int) -> str:
 
 
 def story_request(random: Random) -> str:
-    """A question of about 45 words whose answer is long by itself."""
+    """A question of about 40 words whose answer is long by itself."""
     return (
-        f"{prose(random, 25)} Continue this as a very long story about the {random.choice(_PEOPLE)}, "
+        f"{sentence(random)}. Continue this as a very long story about the {random.choice(_PEOPLE)}, "
         f"the {random.choice(_PEOPLE)} and the {random.choice(_THINGS)}, with many details."
     )
 
 
 def short_request(random: Random) -> str:
-    """A question of about 15 words."""
+    """A question of about 25 words."""
     return f"Tell me at length about this: {sentence(random)}."
 
 

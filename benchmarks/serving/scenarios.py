@@ -26,7 +26,7 @@ class Scenario:
 def _story(random: Random, lane: int, tokens: int) -> Shot:
     # A system message of its own, so that not even the chat template's default is shared.
     body = chat_body(
-        system=f"You are helper {random.randrange(10**6)} and you like to talk.",
+        system=f"You are writer {random.randrange(1000)}.",
         user=story_request(random),
         max_tokens=tokens,
         seed=random.randrange(2**31),
