@@ -10,10 +10,13 @@ from typing import Final
 
 _SMOOTHING: Final = 0.25
 _SMALLEST_CHUNK: Final = 8
-_STALL_FACTOR: Final = 2.5
-"""A slow model's step may grow to this multiple of a step without prompt; else its prompts never end."""
+_STALL_FACTOR: Final = 5.0
+"""A stream may wait this many of its own steps for a piece of prompt: the prompt then gets four fifths of the
+machine, and does not take much longer than it would alone."""
 _IDLE_STEPS: Final = 4
 """With nobody streaming a step may take this many target times: it delays only newcomers."""
+_SHORT_STEPS: Final = 3
+"""A prompt that takes no more target times than this is computed in one go."""
 
 
 class Pace:
@@ -25,23 +28,25 @@ class Pace:
         self._prompt_token = 0.0
         self._generated = 128.0
 
-    def chunk(self, decoding: int, capacity: int) -> int:
-        """Prompt tokens for the next step, `decoding` rows aside; at most `capacity`."""
+    def chunk(self, capacity: int, *, streaming: bool) -> int:
+        """Tokens of a long prompt for the next step, at most `capacity`; fewer while others stream."""
         if self._prompt_token == 0.0:
             return min(capacity, 64)
-        if decoding:
-            limit = max(self._target, _STALL_FACTOR * self._decode_step) - self._decode_step
-        else:
-            limit = _IDLE_STEPS * self._target
+        limit = max(self._target, _STALL_FACTOR * self._decode_step) - self._decode_step
+        if not streaming:
+            limit = max(limit, _IDLE_STEPS * self._target)
         return max(min(capacity, int(limit / self._prompt_token)), min(capacity, _SMALLEST_CHUNK))
 
-    def observe(self, decoding: int, prompt_tokens: int, seconds: float) -> None:
-        """Learn from one step."""
+    def is_short(self, prompt_tokens: int) -> bool:
+        """Whether a prompt may be computed in one go while others stream."""
+        return prompt_tokens * self._prompt_token <= _SHORT_STEPS * self._target
+
+    def observe(self, prompt_tokens: int, seconds: float) -> None:
+        """Learn from one step; without prompt tokens it was one that streamed."""
         if prompt_tokens == 0:
             self._decode_step = _blend(self._decode_step, seconds)
         elif prompt_tokens >= _SMALLEST_CHUNK:
-            own = max(seconds - (self._decode_step if decoding else 0.0), 0.2 * seconds)
-            self._prompt_token = _blend(self._prompt_token, own / prompt_tokens)
+            self._prompt_token = _blend(self._prompt_token, seconds / prompt_tokens)
 
     def finished(self, tokens: int) -> None:
         """Learn from one finished generation of `tokens` tokens."""

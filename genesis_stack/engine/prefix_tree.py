@@ -89,6 +89,17 @@ class PrefixTree:
         tail.tokens.extend(tokens)
         self.cells += len(tokens)
 
+    def cells_of(self, sequences: set[int]) -> int:
+        """Cells that at least one of `sequences` holds."""
+        total = 0
+        nodes = list(self._root.children)
+        while nodes:
+            node = nodes.pop()
+            if not node.holders.isdisjoint(sequences):
+                total += len(node.tokens)
+                nodes += node.children
+        return total
+
     def tokens(self, sequence: int) -> array[int]:
         """Everything that `sequence` holds."""
         runs = []

@@ -1,8 +1,14 @@
 """Who is decoded next: admission from the queue, the rows of each step, and what follows from them.
 
-A step is one `llama_decode`. Its rows are, first, the last token of everyone who streams; then as much
-prompt as `Pace` allows. Whoever shares a long prefix with a prompt that is being computed follows it
-instead of computing the same again.
+A step is one `llama_decode`: either the last token of everyone who streams, or prompt tokens. The two take
+turns, so that a long prompt, cut to what `Pace` allows, lets the others go on. Prompts that are short run
+to their end together before anyone streams again: one pause instead of many, and all of them start in step.
+
+The two kinds are not mixed in one batch: rows of many sequences leave flash attention no tile of the cache to
+skip, and a mixed batch then takes longer than its two halves.
+
+Whoever shares a long prefix with a prompt that is being computed follows it instead of computing the same
+again.
 """
 
 from __future__ import annotations
@@ -25,6 +31,8 @@ from genesis_stack.engine.ticket import Ticket
 
 _WORTH_FOLLOWING: Final = 32
 """Tokens that a running prefill must have in common beyond the cache before a newcomer waits for it."""
+_BURST: Final = 2048
+"""Most tokens of short prompts that are computed in a row while others stream."""
 _NO_CELLS: Final = 1  # llama_decode: could not find a KV slot for the batch
 
 Deliver = Callable[[Ticket, Delta], None]
@@ -60,6 +68,7 @@ class Scheduler:
         self._queue: FairQueue[Sequence] = FairQueue()
         self.live: list[Sequence] = []
         self.counters = Counters()
+        self._since_decode = 0  # prompt tokens computed since somebody streamed
 
     @property
     def busy(self) -> bool:
@@ -95,13 +104,20 @@ class Scheduler:
         """
         self._expire(time.monotonic())
         self._admit()
-        self._fill_batch()
-        if not self._context.batch.size:
+        batch = self._context.batch
+        batch.clear()
+        streaming = [s for s in self.live if s.phase is Phase.DECODE]
+        prefilling = [s for s in self.live if s.phase is Phase.PREFILL]
+        if prefilling and not (streaming and self._is_streams_turn(prefilling)):
+            running = self._add_prompts(prefilling, streaming=bool(streaming))
+        else:
+            running = self._add_tokens(streaming)
+        if not batch.size:
             return
-        self._slots.make_room(self._context.batch.size)
+        self._slots.make_room(batch.size)
         started = time.monotonic()
         self._decode()
-        self._settle(started, time.monotonic())
+        self._settle(running, started, time.monotonic())
 
     # Admission
 
@@ -124,6 +140,8 @@ class Scheduler:
         for sequence in self.live:
             if sequence.phase is Phase.FOLLOWING and self._caught_up(sequence):
                 self._place(sequence)
+        if len(self.live) > 1:
+            self._slots.trim({s.slot for s in self.live})
 
     def _place(self, sequence: Sequence) -> None:
         """Give `sequence` what the cache holds of its prompt, or let it follow who computes more of it."""
@@ -162,43 +180,45 @@ class Scheduler:
 
     # One step
 
-    def _fill_batch(self) -> None:
-        batch = self._context.batch
-        batch.clear()
-        decoding = 0
-        for sequence in self.live:
-            sequence.row = -1
-            sequence.run = 0
-            if sequence.phase is Phase.DECODE:
-                sequence.row = batch.add(sequence.slot, sequence.next_token, sequence.filled)
-                sequence.run = 1
-                decoding += 1
-        prefilling = [s for s in self.live if s.phase is Phase.PREFILL]
-        if prefilling:
-            self._add_prompts(prefilling, self._pace.chunk(decoding, batch.room))
+    def _is_streams_turn(self, prefilling: list[Sequence]) -> bool:
+        if self._since_decode == 0:
+            return False
+        return self._since_decode >= _BURST or not any(map(self._is_short, prefilling))
 
-    def _add_prompts(self, prefilling: list[Sequence], budget: int) -> None:
-        """Share the step's prompt tokens: half to whoever came first, the rest to the shortest.
+    def _is_short(self, sequence: Sequence) -> bool:
+        return self._pace.is_short(len(sequence.prompt) - sequence.cached)
 
-        The first is sure to get on, and a short prompt does not wait for a long one to end.
-        """
+    def _add_tokens(self, streaming: list[Sequence]) -> list[Sequence]:
+        """One row for everyone who streams."""
+        for sequence in streaming:
+            sequence.row = self._context.batch.add(sequence.slot, sequence.next_token, sequence.filled)
+            sequence.run = 1
+        return streaming
+
+    def _add_prompts(self, prefilling: list[Sequence], *, streaming: bool) -> list[Sequence]:
+        """All short prompts as far as they fit, and a piece of the long one that came first."""
         batch = self._context.batch
-        first = prefilling[0]
-        reserved = min(len(first.prompt) - first.filled, -(-budget // 2)) if len(prefilling) > 1 else budget
-        shares = {id(first): reserved}
-        spare = budget - reserved
-        for sequence in sorted(prefilling, key=lambda s: len(s.prompt) - s.filled):
-            missing = len(sequence.prompt) - sequence.filled - shares.get(id(sequence), 0)
-            extra = max(0, min(missing, spare))
-            shares[id(sequence)] = shares.get(id(sequence), 0) + extra
-            spare -= extra
+        long = [s for s in prefilling if not self._is_short(s)]
+        piece = self._pace.chunk(batch.capacity, streaming=streaming) if long else 0
+        running = []
         for sequence in prefilling:
-            count = min(shares[id(sequence)], len(sequence.prompt) - sequence.filled)
-            if count > 0:
-                last = sequence.filled + count == len(sequence.prompt)
-                row = batch.add_run(sequence.slot, sequence.prompt, sequence.filled, count, output=last)
-                sequence.row = row if last else -1
-                sequence.run = count
+            if sequence not in long and batch.room > piece:
+                self._add_run(sequence, batch.room - piece)
+                running.append(sequence)
+        for sequence in long:
+            if piece > 0:
+                piece -= self._add_run(sequence, piece)
+                running.append(sequence)
+        return running
+
+    def _add_run(self, sequence: Sequence, most: int) -> int:
+        """Add up to `most` tokens of a prompt; returns how many."""
+        count = min(most, len(sequence.prompt) - sequence.filled)
+        last = sequence.filled + count == len(sequence.prompt)
+        row = self._context.batch.add_run(sequence.slot, sequence.prompt, sequence.filled, count, output=last)
+        sequence.row = row if last else -1
+        sequence.run = count
+        return count
 
     def _decode(self) -> None:
         try:
@@ -209,27 +229,24 @@ class Scheduler:
             self._slots.clear_cache()
             self._context.decode()
 
-    def _settle(self, started: float, ended: float) -> None:
+    def _settle(self, running: list[Sequence], started: float, ended: float) -> None:
         """Note the new cells, sample, and end what is complete."""
-        decoding = prompt_tokens = 0
         tree = self._slots.tree
-        sampling = []
-        for sequence in self.live:
-            if sequence.run == 0:
-                continue
+        streamed = prompt_tokens = 0
+        for sequence in running:
             if sequence.phase is Phase.DECODE:
                 tree.extend(sequence.slot, array("i", (sequence.next_token,)))
-                decoding += 1
+                streamed += 1
             else:
                 tree.extend(sequence.slot, sequence.prompt[sequence.filled : sequence.filled + sequence.run])
                 prompt_tokens += sequence.run
             sequence.filled += sequence.run
+        self._since_decode = 0 if streamed else self._since_decode + prompt_tokens
+        self._pace.observe(prompt_tokens, ended - started)
+        self.counters.step(streamed, prompt_tokens, ended - started)
+        for sequence in running:
             if sequence.row >= 0:
-                sampling.append(sequence)
-        for sequence in sampling:
-            self._sample(sequence, ended)
-        self._pace.observe(decoding, prompt_tokens, ended - started)
-        self.counters.step(decoding, prompt_tokens, ended - started)
+                self._sample(sequence, ended)
 
     def _sample(self, sequence: Sequence, now: float) -> None:
         ticket = sequence.ticket

@@ -14,6 +14,7 @@ from genesis_stack.engine.context import Context
 from genesis_stack.engine.prefix_store import PrefixStore, SavedPrefix
 from genesis_stack.engine.prefix_tree import Match, PrefixTree, common_length
 
+_IDLE_SHARE: Final = 0.25
 _WORTH_RECALLING: Final = 64
 """Tokens that a saved prefix must add to what the cache holds; below, computing them is as quick."""
 
@@ -29,9 +30,7 @@ class Slots:
         store: takes what has to leave.
     """
 
-    def __init__(
-        self, context: Context, store: PrefixStore, *, live: int, cached: int, shares: bool
-    ) -> None:
+    def __init__(self, context: Context, store: PrefixStore, *, live: int, cached: int, shares: bool) -> None:
         self._context = context
         self._store = store
         self._cached_limit = cached
@@ -98,6 +97,18 @@ class Slots:
     def make_room(self, cells: int) -> None:
         """Evict cache until `cells` more fit; live sequences always fit by the sum of their contexts."""
         while self._cached and self._context.cells - self.tree.cells < cells:
+            self._evict()
+
+    def trim(self, live: set[int]) -> None:
+        """Evict cache until what only it holds is a fraction of what the `live` sequences hold.
+
+        Attention looks at the mask of every cell for every row and head. While several stream, a cell that
+        waits for a request which may never come costs more than it will save.
+        """
+        if not self._cached:
+            return
+        held = self.tree.cells_of(live)
+        while self._cached and self.tree.cells - held > _IDLE_SHARE * held:
             self._evict()
 
     def clear_cache(self) -> None:

@@ -13,46 +13,56 @@ def learned(decode_step: float, prompt_token: float) -> Pace:
     """A pace that has seen a machine of this speed."""
     pace = Pace(TARGET)
     for _ in range(20):
-        pace.observe(1, 0, decode_step)
-        pace.observe(0, 100, 100 * prompt_token)
+        pace.observe(0, decode_step)
+        pace.observe(100, 100 * prompt_token)
     return pace
 
 
-@given(seconds, seconds, st.integers(0, 16), st.integers(1, 4096))
+@given(seconds, seconds, st.booleans(), st.integers(1, 4096))
 def test_a_chunk_fits_the_batch_and_gets_on(
-    decode_step: float, prompt_token: float, decoding: int, capacity: int
+    decode_step: float, prompt_token: float, streaming: bool, capacity: int
 ) -> None:
     """However slow the machine: at least one token, at most what the batch takes."""
-    assert 1 <= learned(decode_step, prompt_token).chunk(decoding, capacity) <= capacity
+    assert 1 <= learned(decode_step, prompt_token).chunk(capacity, streaming=streaming) <= capacity
 
 
 def test_a_first_guess_is_bounded_too() -> None:
     """Before anything was measured."""
-    assert 1 <= Pace(TARGET).chunk(4, 16) <= 16
-    assert 1 <= Pace(TARGET).chunk(0, 2048) <= 2048
+    assert 1 <= Pace(TARGET).chunk(16, streaming=True) <= 16
+    assert 1 <= Pace(TARGET).chunk(2048, streaming=False) <= 2048
 
 
 @given(seconds, seconds, seconds)
 def test_a_slower_machine_takes_smaller_chunks(decode_step: float, one: float, other: float) -> None:
     """The chunk shrinks as prompt tokens cost more."""
     fast, slow = sorted((one, other))
-    assert learned(decode_step, slow).chunk(2, 512) <= learned(decode_step, fast).chunk(2, 512)
+    slowly, quickly = learned(decode_step, slow), learned(decode_step, fast)
+    assert slowly.chunk(512, streaming=True) <= quickly.chunk(512, streaming=True)
 
 
-@given(st.floats(1e-3, 0.05), st.floats(1e-4, 5e-3))
+@given(st.floats(1e-3, 0.5), st.floats(1e-4, 5e-2))
 def test_who_streams_is_not_stalled_far_beyond_the_target(decode_step: float, prompt_token: float) -> None:
-    """A step with its chunk stays near the declared step, unless the smallest chunk is already longer."""
-    chunk = learned(decode_step, prompt_token).chunk(4, 4096)
-    allowed = max(TARGET, 2.5 * decode_step)
-    assert chunk * prompt_token <= allowed or chunk <= 8
+    """A piece of prompt and the step after it take the target or five steps, unless it is the least."""
+    chunk = learned(decode_step, prompt_token).chunk(4096, streaming=True)
+    allowed = max(TARGET, 5 * decode_step) * 1.01
+    assert chunk * prompt_token + decode_step <= allowed or chunk <= 8
 
 
 @given(seconds, seconds)
-def test_a_prompt_gets_more_when_nobody_streams(decode_step: float, prompt_token: float) -> None:
+def test_a_prompt_gets_no_less_when_nobody_streams(decode_step: float, prompt_token: float) -> None:
     """There is nobody to stall then."""
     pace = learned(decode_step, prompt_token)
-    if decode_step <= TARGET:
-        assert pace.chunk(0, 4096) >= pace.chunk(4, 4096)
+    assert pace.chunk(4096, streaming=False) >= pace.chunk(4096, streaming=True)
+
+
+@given(st.floats(1e-4, 5e-2), st.integers(1, 4096))
+def test_short_is_what_takes_little_time(prompt_token: float, tokens: int) -> None:
+    """A prompt within the target is always short, one of ten times the target never."""
+    pace = learned(0.02, prompt_token)
+    if tokens * prompt_token <= TARGET:
+        assert pace.is_short(tokens)
+    if tokens * prompt_token >= 10 * TARGET:
+        assert not pace.is_short(tokens)
 
 
 @given(st.integers(0, 100), st.integers(0, 100), st.integers(0, 10_000), st.integers(0, 10_000))
