@@ -101,11 +101,13 @@ async def test_repeating_a_request_does_not_crowd_out_the_others(smollm2: Path) 
 
 
 async def test_old_prefixes_make_room(smollm2: Path) -> None:
-    """A cache that is full of finished texts never stands in the way of a new one."""
+    """A full cache never stands in the way of a new text: what was used longest ago goes, and no more."""
     async with running(smollm2, context=64, parallel=4) as engine:
         for number in range(6):
             answer = await ask(engine, [number + 20] * 62, max_tokens=2, ignore_eos=True)
             assert answer.finish is FinishReason.LENGTH
+        assert (await ask(engine, [23] * 62, max_tokens=2)).usage.cached_tokens == 61
+        assert (await ask(engine, [20] * 62, max_tokens=2)).usage.cached_tokens == 0
         await ask_all(*(ask(engine, [n + 50] * 62, max_tokens=2, ignore_eos=True) for n in range(4)))
         await at_rest(engine)
 

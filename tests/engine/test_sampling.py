@@ -152,6 +152,17 @@ async def test_json_follows_its_schema(small: LlamaEngine) -> None:
         validate(json.loads(answer.text), schema)
 
 
+@pytest.mark.parametrize("control", ["\n", "\t"])
+async def test_strings_of_a_schema_escape_control_characters(small: LlamaEngine, control: str) -> None:
+    """However much the model wants one, RFC 8259 does not."""
+    (token,) = small.tokenize(control, add_special=False, parse_special=False)
+    answer = await ask(
+        small, STORY, json_schema='{"type": "string", "maxLength": 4}', logit_bias={token: 100.0}
+    )
+    assert control not in answer.text
+    assert isinstance(json.loads(answer.text), str)
+
+
 async def test_a_recursive_schema_works(small: LlamaEngine) -> None:
     """As pydantic writes one: a reference beside its definitions."""
     node = {
