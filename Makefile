@@ -45,7 +45,8 @@ format: $(VENV)/.dev
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.store
 	$(BIN)/python -m benchmarks.reconcile
-	$(BIN)/python -m benchmarks.serving
+	$(BIN)/python -m benchmarks.engine
+	$(BIN)/python -m benchmarks.serving --gguf .cache/models/SmolLM2-135M-Instruct.Q4_1.gguf --rounds 1
 
 # Set-up. pip keeps the built llama-cpp-python, so that only the first environment waits for the compiler.
 

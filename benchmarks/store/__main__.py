@@ -1,6 +1,6 @@
 """The store's rates and the start-up times of the command line, as a Markdown table on stdout.
 
-    python benchmarks/store/run.py
+    python -m benchmarks.store
 
 Hashing is measured as a ratio of `openssl dgst -sha256` on the same file in the same run, best of several,
 the file in the page cache. Start-up times are whole processes, the median of several, on the

@@ -1,6 +1,6 @@
 """How long plan and apply take when there is nothing to do, and how plan grows with the number of models.
 
-    python benchmarks/reconcile/bench_plan.py [--runs N] [--json]
+    python -m benchmarks.reconcile [--runs N] [--json]
 
 Everything is real but systemd itself: a host that is in sync stands below a temporary directory, and the
 one door to processes answers what systemctl would say of it (about 10 ms on a real host are thus missing).
