@@ -13,6 +13,7 @@ PYTHON  ?= python3
 VENV    := .venv
 BIN     := $(VENV)/bin
 STACK   ?= examples/first-light/stack.yaml
+SMOLLM2 := .cache/models/SmolLM2-135M-Instruct.Q4_1.gguf
 PIP     := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .PHONY: up down test test-host lint format bench lock clean host-tools
@@ -42,11 +43,11 @@ format: $(VENV)/.dev
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
-bench: $(VENV)/.dev
+bench: $(VENV)/.dev $(SMOLLM2)
 	$(BIN)/python -m benchmarks.store
 	$(BIN)/python -m benchmarks.reconcile
-	$(BIN)/python -m benchmarks.engine
-	$(BIN)/python -m benchmarks.serving --gguf .cache/models/SmolLM2-135M-Instruct.Q4_1.gguf --rounds 1
+	$(BIN)/python -m benchmarks.engine --gguf $(SMOLLM2)
+	$(BIN)/python -m benchmarks.serving --gguf $(SMOLLM2) --rounds 1
 
 # Set-up. pip keeps the built llama-cpp-python, so that only the first environment waits for the compiler.
 
@@ -65,6 +66,10 @@ $(VENV)/.base: requirements.lock pyproject.toml | $(VENV)/bin/python
 $(VENV)/.dev: requirements-dev.lock $(VENV)/.base
 	@$(PIP) install --require-hashes -r requirements-dev.lock
 	@touch $@
+
+$(SMOLLM2): | $(VENV)/.base
+	@$(BIN)/genesis-stack models pull examples/first-light/stack.yaml --root .cache/store
+	@mkdir -p $(@D) && cp --reflink=auto .cache/store/var/lib/genesis-stack/models/sha256/* $@
 
 host-tools:
 	@missing=""; for tool in debootstrap systemd-nspawn systemd-analyze promtool amtool; do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
