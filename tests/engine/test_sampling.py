@@ -103,6 +103,8 @@ async def test_log_probabilities_of_the_chosen_alone(small: LlamaEngine) -> None
     assert entry.top == ()
     (entry,) = (await ask(small, STORY, max_tokens=1, top_logprobs=10**6)).choices[0].logprobs
     assert len(entry.top) >= small.info.n_vocab - 1
+    logprobs = [top.logprob for top in entry.top]
+    assert logprobs == sorted(logprobs, reverse=True)
 
 
 async def test_log_probabilities_are_before_the_samplers(small: LlamaEngine) -> None:
