@@ -197,9 +197,7 @@ def _ways(rules: _Rules) -> int:
     return max(most, *_ways_behind(uses).values(), 0)
 
 
-def _ways_before(
-    items: list[_Item], begins: Mapping[Symbol | None, int], nullable: set[Symbol]
-) -> list[int]:
+def _ways_before(items: list[_Item], begins: Mapping[Symbol | None, int], nullable: set[Symbol]) -> list[int]:
     """Ways to go on before each of `items`, and one behind them: to leave."""
     ways = [1]
     for item in reversed(items):
