@@ -28,6 +28,7 @@ from genesis_stack.backends.interface import (
     Phase,
     Service,
 )
+from genesis_stack.backends.monitoring import lint_monitoring
 from genesis_stack.backends.probe import ask
 from genesis_stack.errors import GenesisError
 from genesis_stack.layout import Layout
@@ -104,7 +105,8 @@ class EmbeddedBackend:
         return ask(service)
 
     def lint(self, staged: Path, desired: Desired) -> None:
-        """Every staged server config is one that the servers of this version read."""
+        """Every staged server config is one that the servers of this version read, and rules load."""
+        lint_monitoring(staged)
         for service in desired.services.values():
             for path in service.restart_on:
                 if path.suffix == ".json":

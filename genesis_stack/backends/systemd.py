@@ -27,6 +27,7 @@ from genesis_stack.backends.interface import (
     ObservedService,
     Service,
 )
+from genesis_stack.backends.monitoring import lint_monitoring
 from genesis_stack.backends.probe import ask
 from genesis_stack.backends.units import (
     PROPERTIES,
@@ -123,7 +124,8 @@ class SystemdBackend:
         return ask(service)
 
     def lint(self, staged: Path, desired: Desired) -> None:
-        """No word from `systemd-analyze verify`, and no sandbox weaker than the stack allows."""
+        """No word from `systemd-analyze verify`, no sandbox weaker than the stack allows, rules that load."""
+        lint_monitoring(staged)
         folder = staged / UNITS.relative_to("/")
         units = sorted(folder.iterdir())
         argv: list[str | Path] = ["systemd-analyze", "verify", "--man=no", *units]

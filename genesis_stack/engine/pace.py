@@ -10,8 +10,10 @@ from typing import Final
 
 _SMOOTHING: Final = 0.25
 _SMALLEST_CHUNK: Final = 8
-_STALL_FACTOR: Final = 5.0
-"""A stream may wait this many of its own steps for a piece of prompt: the prompt then gets four fifths of the
+_TILE: Final = 64
+"""Rows from which llama.cpp's flash attention works on tiles instead of row by row (GGML_FA_TILE_Q)."""
+_STALL_FACTOR: Final = 6.0
+"""A stream may wait this many of its own steps for a piece of prompt: the prompt then gets five sixths of the
 machine, and does not take much longer than it would alone."""
 _IDLE_STEPS: Final = 4
 """With nobody streaming a step may take this many target times: it delays only newcomers."""
@@ -35,7 +37,10 @@ class Pace:
         limit = max(self._target, _STALL_FACTOR * self._decode_step) - self._decode_step
         if not streaming:
             limit = max(limit, _IDLE_STEPS * self._target)
-        return max(min(capacity, int(limit / self._prompt_token)), min(capacity, _SMALLEST_CHUNK))
+        tokens = int(limit / self._prompt_token)
+        if tokens >= _TILE // 2:
+            tokens = max(1, round(tokens / _TILE)) * _TILE
+        return min(capacity, max(tokens, _SMALLEST_CHUNK))
 
     def is_short(self, prompt_tokens: int) -> bool:
         """Whether a prompt may be computed in one go while others stream."""

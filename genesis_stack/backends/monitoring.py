@@ -1,0 +1,33 @@
+"""What Prometheus's own tools say of rendered rules and configs, on hosts that have these tools."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Final
+
+from genesis_stack import process
+from genesis_stack.backends.interface import LintError
+
+CHECKS: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
+    ("*.rules.yml", ("promtool", "check", "rules")),
+    ("prometheus.yml", ("promtool", "check", "config")),
+    ("alertmanager.yml", ("amtool", "check-config")),
+)
+"""Names of rendered files, and the command that checks one (promtool(1), amtool(1))."""
+
+
+def lint_monitoring(staged: Path) -> None:
+    """Check every rule file and config below `staged`.
+
+    Raises:
+        LintError: with what the tool said of the first file that it refuses.
+    """
+    for pattern, command in CHECKS:
+        if shutil.which(command[0]) is None:
+            continue
+        for file in sorted(staged.rglob(pattern)):
+            checked = process.run([*command, file], check=False)
+            if checked.returncode != 0:
+                said = (checked.stderr or checked.stdout).strip()
+                raise LintError(f"{' '.join(command)} {file.name}: {said}")
