@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import shlex
+import signal
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -161,6 +162,7 @@ def _setup(arguments: argparse.Namespace) -> peers.Setup:
 
 def main() -> None:
     """Measure as the command line says."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that no server stays behind
     arguments = _arguments()
     known = {scenario.name for scenario in SCENARIOS} | {"churn"}
     if unknown := set(arguments.scenarios.split(",")) - known:

@@ -140,8 +140,7 @@ class Scheduler:
         for sequence in self.live:
             if sequence.phase is Phase.FOLLOWING and self._caught_up(sequence):
                 self._place(sequence)
-        if len(self.live) > 1:
-            self._slots.trim({s.slot for s in self.live})
+        self._slots.trim({s.slot for s in self.live})
 
     def _place(self, sequence: Sequence) -> None:
         """Give `sequence` what the cache holds of its prompt, or let it follow who computes more of it."""

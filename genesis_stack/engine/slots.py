@@ -103,9 +103,10 @@ class Slots:
         """Evict cache until what only it holds is a fraction of what the `live` sequences hold.
 
         Attention looks at the mask of every cell for every row and head. While several stream, a cell that
-        waits for a request which may never come costs more than it will save.
+        waits for a request which may never come costs more than it will save; where it can be kept in host
+        memory it always does.
         """
-        if not self._cached:
+        if not self._cached or (len(live) == 1 and not self._store):
             return
         held = self.tree.cells_of(live)
         while self._cached and self.tree.cells - held > _IDLE_SHARE * held:
