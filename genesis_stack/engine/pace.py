@@ -10,6 +10,8 @@ from typing import Final
 
 _SMOOTHING: Final = 0.25
 _SMALLEST_CHUNK: Final = 8
+_SMALLEST_IDLE_CHUNK: Final = 32
+"""With nobody streaming. Fewer rows read the weights of a large model again for almost every token."""
 _TILE: Final = 64
 """Rows from which llama.cpp's flash attention works on tiles instead of row by row (GGML_FA_TILE_Q)."""
 _STALL_FACTOR: Final = 6.0
@@ -40,7 +42,7 @@ class Pace:
         tokens = int(limit / self._prompt_token)
         if tokens >= _TILE // 2:
             tokens = max(1, round(tokens / _TILE)) * _TILE
-        return min(capacity, max(tokens, _SMALLEST_CHUNK))
+        return min(capacity, max(tokens, _SMALLEST_CHUNK if streaming else _SMALLEST_IDLE_CHUNK))
 
     def is_short(self, prompt_tokens: int) -> bool:
         """Whether a prompt may be computed in one go while others stream."""
