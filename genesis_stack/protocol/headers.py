@@ -9,3 +9,6 @@ REQUEST_ID: Final = "x-request-id"
 
 RETRY_AFTER: Final = "retry-after"
 """Whole seconds after which trying again makes sense (RFC 9110, 10.2.3)."""
+
+SIGNATURE_FIELDS: Final = frozenset({b"signature", b"signature-input"})
+"""A request with either of them says that it is signed (RFC 9421), and must be."""
