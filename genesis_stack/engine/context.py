@@ -17,6 +17,9 @@ from genesis_stack.protocol.serve_config import EngineConfig
 CELL_PADDING: Final = 256
 MAX_SEQUENCES: Final = 256
 """llama.cpp's LLAMA_MAX_SEQ."""
+_BATCH: Final = 2048
+"""Rows of one `llama_decode`, which llama.cpp computes in pieces of the configured batch: the short prompts
+of a burst of requests are then read in one go, and everyone's first token is followed by the second at once."""
 _GGML_TYPES: Final = {"f16": 1, "q8_0": 8}
 
 
@@ -54,7 +57,8 @@ class Context:
         params = lib.llama_context_default_params()
         params.n_ctx = cells_for(config)
         rows = max(config.context if embeddings else config.batch, sequences)  # else llama.cpp aborts
-        params.n_batch = params.n_ubatch = rows
+        params.n_ubatch = rows
+        params.n_batch = rows if embeddings else max(rows, _BATCH)
         params.n_seq_max = sequences
         params.n_threads, params.n_threads_batch = threads
         params.type_k = params.type_v = _GGML_TYPES[config.kv_cache]
@@ -70,9 +74,9 @@ class Context:
                 "lower context or parallel"
             )
         self.cells: int = lib.llama_n_ctx(self.pointer)
-        self.capacity: int = lib.llama_n_batch(self.pointer)
+        self.longest_run: int = lib.llama_n_ubatch(self.pointer)
         self._memory = lib.llama_get_memory(self.pointer)
-        self.batch = Batch(self.capacity, self.cells)
+        self.batch = Batch(lib.llama_n_batch(self.pointer), self.cells)
 
     def close(self) -> None:
         """Free the cells."""

@@ -20,7 +20,7 @@ class Embedder:
         self._model = model
         self._context = context
         # Beyond the context it was trained with a model may have no positions, and llama.cpp aborts.
-        self._longest = min(context.capacity, lib.llama_model_n_ctx_train(model.pointer))
+        self._longest = min(context.batch.capacity, lib.llama_model_n_ctx_train(model.pointer))
         self.pooling = _POOLING.get(lib.llama_pooling_type(context.pointer), "none")
 
     def check(self, tokens: array[int]) -> None:

@@ -198,7 +198,7 @@ class Scheduler:
         """All short prompts as far as they fit, and a piece of the long one that came first."""
         batch = self._context.batch
         long = [s for s in prefilling if not self._is_short(s)]
-        piece = self._pace.chunk(batch.capacity, streaming=streaming) if long else 0
+        piece = self._pace.chunk(self._context.longest_run, streaming=streaming) if long else 0
         running = []
         for sequence in prefilling:
             if sequence not in long and batch.room > piece:
@@ -212,7 +212,7 @@ class Scheduler:
 
     def _add_run(self, sequence: Sequence, most: int) -> int:
         """Add up to `most` tokens of a prompt; returns how many."""
-        count = min(most, len(sequence.prompt) - sequence.filled)
+        count = min(most, self._context.longest_run, len(sequence.prompt) - sequence.filled)
         last = sequence.filled + count == len(sequence.prompt)
         row = self._context.batch.add_run(sequence.slot, sequence.prompt, sequence.filled, count, output=last)
         sequence.row = row if last else -1
