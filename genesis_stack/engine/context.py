@@ -19,7 +19,7 @@ MAX_SEQUENCES: Final = 256
 """llama.cpp's LLAMA_MAX_SEQ."""
 _BATCH: Final = 2048
 """Rows of one `llama_decode`, which llama.cpp computes in pieces of the configured batch: the short prompts
-of a burst of requests are then read in one go, and everyone's first token is followed by the second at once."""
+of a burst are then read in one go, and everyone's first token is followed by the second at once."""
 _GGML_TYPES: Final = {"f16": 1, "q8_0": 8}
 
 
