@@ -22,6 +22,8 @@ from genesis_stack.protocol.serve_config import (
     ListenConfig,
     ServeConfig,
 )
+from genesis_stack.render.http import http_config
+from genesis_stack.spec.http import Http
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,7 @@ def _serve_config(setup: Setup, port: int, extra: Mapping[str, object]) -> Serve
         budget=BudgetConfig(memory=size + 8 * 2**30, cpus=setup.threads),
         listen=ListenConfig(host="127.0.0.1", port=port),
         limits=LimitsConfig(request_timeout_s=600.0, drain_timeout_s=2.0, max_body_bytes=4 * 2**20),
+        http=http_config(Http()),
     )
 
 

@@ -74,6 +74,30 @@ class LimitsConfig(_Frozen):
     max_body_bytes: int = Field(ge=1)
 
 
+class TlsConfig(_Frozen):
+    """The names of the secrets that hold the PEM certificate chain and its PEM private key."""
+
+    certificate: str
+    key: str
+
+
+class HttpConfig(_Frozen):
+    """What the HTTP surface offers, and what one connection may take of it."""
+
+    cors_origins: tuple[str, ...] = Field(description="web pages that may call")
+    docs: bool = Field(description="whether /openapi.json and /docs exist")
+    metrics: Literal["loopback", "clients"] = Field(description="who may read /metrics")
+    tls: TlsConfig | None = Field(description="none: plain HTTP")
+    max_connections: int = Field(ge=1, description="open connections, all peers together")
+    max_connections_per_peer: int = Field(ge=1, description="of one address that is not loopback")
+    max_header_bytes: int = Field(ge=256, description="request line and header fields together")
+    receive_timeout_s: float = Field(gt=0, description="for the handshake, the header fields, the body")
+    min_body_rate: int = Field(ge=1, description="bytes a second that earn a body more time")
+    idle_timeout_s: float = Field(gt=0, description="between two requests of a connection")
+    write_timeout_s: float = Field(gt=0, description="how long an answer may wait for its reader")
+    max_unread_bytes: int = Field(ge=1, description="of one answer that its reader has not taken yet")
+
+
 class ServeConfig(_Frozen):
     """Everything that `genesis-serve` knows."""
 
@@ -87,3 +111,4 @@ class ServeConfig(_Frozen):
     budget: BudgetConfig
     listen: ListenConfig
     limits: LimitsConfig
+    http: HttpConfig

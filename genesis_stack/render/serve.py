@@ -14,6 +14,7 @@ from genesis_stack.protocol.serve_config import (
     ServeConfig,
 )
 from genesis_stack.render.files import RenderedFile, ResolvedModel
+from genesis_stack.render.http import http_config
 from genesis_stack.spec.model import Model, Stack
 
 
@@ -55,6 +56,7 @@ def serve_config(
             drain_timeout_s=model.limits.drain_timeout,
             max_body_bytes=model.limits.max_body,
         ),
+        http=http_config(stack.http),
     )
 
 

@@ -34,6 +34,8 @@ from genesis_stack.protocol.serve_config import (
     ServeConfig,
     Task,
 )
+from genesis_stack.render.http import http_config
+from genesis_stack.spec.http import Http
 
 ENGINE = EngineConfig(
     context=256,
@@ -70,6 +72,7 @@ def serve_config(weights: Path, *, task: Task = "text", **engine: Any) -> ServeC
         budget=BudgetConfig(memory=2**30, cpus=2),
         listen=ListenConfig(host="127.0.0.1", port=1),
         limits=LimitsConfig(request_timeout_s=60, drain_timeout_s=10, max_body_bytes=2**20),
+        http=http_config(Http()),
     )
 
 

@@ -16,8 +16,10 @@ from scripted_engine import ScriptedEngine
 from genesis_stack.engine import template_worker
 from genesis_stack.engine.template_process import TemplateError, TemplateProcess
 from genesis_stack.protocol.serve_config import ServeConfig
+from genesis_stack.render.http import http_config
 from genesis_stack.server.app import App
 from genesis_stack.server.served_model import ServedModel
+from genesis_stack.spec.http import Http
 
 MODEL = "scripted"
 
@@ -62,6 +64,7 @@ def serve_config(weights: Path, *, model: str = MODEL, **limits: Any) -> dict[st
             "max_body_bytes": 1_000_000,
             **limits,
         },
+        "http": http_config(Http()).model_dump(mode="json"),
     }
 
 
