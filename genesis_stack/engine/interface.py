@@ -176,8 +176,22 @@ class SlotStats:
 
 
 @dataclass(frozen=True, slots=True)
+class Distribution:
+    """A histogram: `counts[i]` observations up to `bounds[i]`, the last count those above all bounds."""
+
+    bounds: tuple[float, ...]
+    counts: tuple[int, ...]
+    sum: float
+
+
+@dataclass(frozen=True, slots=True)
 class EngineStats:
-    """Counters since start and gauges of now; tokens unless said otherwise, `*_seconds_total` in seconds."""
+    """Counters since start and gauges of now; tokens unless said otherwise, `*_seconds_total` in seconds.
+
+    `queue_times`, `prefill_times` and `decode_times` count requests that reached the phase, by seconds;
+    `inter_token_times` counts tokens after a choice's first. Of `drafted_tokens_total` guesses,
+    `accepted_tokens_total` were right.
+    """
 
     state: EngineState
     requests_running: int
@@ -191,6 +205,12 @@ class EngineStats:
     steps_total: int
     busy_slots_total: int
     requests_finished_total: Mapping[str, int]
+    queue_times: Distribution
+    prefill_times: Distribution
+    decode_times: Distribution
+    inter_token_times: Distribution
+    drafted_tokens_total: int
+    accepted_tokens_total: int
     kv_cells_used: int
     kv_cells: int
     last_step: float

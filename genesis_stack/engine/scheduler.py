@@ -257,6 +257,9 @@ class Scheduler:
         self.counters.generated_tokens += sequence.generated - before
         if ticket.first_token is None:
             ticket.first_token = now
+        if sequence.last_token is not None:
+            self.counters.inter_token_times.observe(now - sequence.last_token)
+        sequence.last_token = now
         if delta is None:
             return
         if delta.finish is None:
@@ -279,7 +282,13 @@ class Scheduler:
         ticket.open_choices -= 1
         assert delta.finish is not None  # noqa: S101 -- only last deltas come here
         if ticket.open_choices == 0:
-            self.counters.finish(delta.finish)
+            timings = ticket.timings(time.monotonic())
+            self.counters.finish(
+                delta.finish,
+                timings,
+                started=ticket.started is not None,
+                answered=ticket.first_token is not None,
+            )
             delta = Delta(
                 delta.index,
                 delta.text,
@@ -287,6 +296,6 @@ class Scheduler:
                 delta.logprobs,
                 delta.finish,
                 ticket.usage(),
-                ticket.timings(time.monotonic()),
+                timings,
             )
         self._deliver(ticket, delta)

@@ -25,7 +25,10 @@ class Phase(StrEnum):
 
 
 class Sequence:
-    """One choice. `slot` is its llama.cpp sequence id once it has one, `filled` the cells it holds."""
+    """One choice. `slot` is its llama.cpp sequence id once it has one, `filled` the cells it holds.
+
+    `last_token` is when its latest token was computed.
+    """
 
     __slots__ = (
         "_logprobs",
@@ -37,6 +40,7 @@ class Sequence:
         "filled",
         "generated",
         "index",
+        "last_token",
         "leader",
         "next_token",
         "phase",
@@ -56,6 +60,7 @@ class Sequence:
         self.cached = 0
         self.generated = 0
         self.next_token: Token = -1
+        self.last_token: float | None = None
         self.leader: Sequence | None = None
         self.shared_goal = 0
         self.row = -1

@@ -36,8 +36,9 @@ class App:
 
     def __init__(self, served: ServedModel) -> None:
         self.served = served
-        self.metrics = Metrics(served)
-        self._router = Router(_routes(), redirect_slashes=False)
+        routes = _routes()
+        self.metrics = Metrics(served, [route.path for route in routes])
+        self._router = Router(routes, redirect_slashes=False)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one HTTP request."""
@@ -87,7 +88,7 @@ async def _metrics(request: Request) -> Response:
     """Prometheus text."""
     metrics = request.app.metrics
     assert isinstance(metrics, Metrics)  # noqa: S101 -- for the type checker
-    return metrics.response()
+    return metrics.response(request.headers.get("accept", ""))
 
 
 def _routes() -> list[Route]:

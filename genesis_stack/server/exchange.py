@@ -21,12 +21,19 @@ _WELL_FORMED: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 @dataclass(slots=True)
 class Exchange:
-    """What becomes known while the request is served; times are `time.perf_counter()`."""
+    """What becomes known while the request is served; times are `time.perf_counter()`.
+
+    `client` is a declared client's name, `auth_failure` what a request that proved none had shown (bearer,
+    signature or none), `limited` the limit that refused it (requests, tokens or concurrent). `trace_id` is
+    a W3C trace id, `sampled` whether its spans are kept.
+    """
 
     request_id: str
     method: str
     path: str
     peer: str
+    trace_id: str = ""
+    sampled: bool = False
     started: float = field(default_factory=time.perf_counter)
     route: str | None = None
     status: int | None = None
@@ -36,6 +43,9 @@ class Exchange:
     finish: str | None = None
     error: str | None = None
     ignored_fields: tuple[str, ...] = ()
+    client: str | None = None
+    auth_failure: str | None = None
+    limited: str | None = None
 
     @classmethod
     def begin(cls, scope: Scope) -> Exchange:

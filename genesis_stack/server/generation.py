@@ -103,12 +103,12 @@ async def run(job: Job, engine: Engine, exchange: Exchange) -> AsyncGenerator[Up
 def _update(delta: Delta, parser: ChoiceParser, exchange: Exchange, *, silent: bool) -> Update:
     pieces = parser.feed(delta.text) if delta.text else NO_PIECES
     finish = None
+    if delta.usage is not None:
+        exchange.usage, exchange.timings = delta.usage, delta.timings
     if delta.finish is not None:
         pieces = [*pieces, *parser.finish()]
         finish = _finish(delta.finish, parser, silent=silent)
         exchange.finish = finish
-    if delta.usage is not None:
-        exchange.usage, exchange.timings = delta.usage, delta.timings
     return Update(delta.index, pieces, delta.logprobs, finish, delta.usage, delta.timings)
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from genesis_stack.engine.interface import (
     Delta,
+    Distribution,
     EngineInfo,
     EngineState,
     EngineStats,
@@ -22,6 +23,7 @@ from genesis_stack.engine.interface import (
 )
 
 CONTROL_TOKENS = ("<|im_start|>", "<|im_end|>")
+NOTHING = Distribution((0.1, 1.0), (0, 0, 0), 0.0)
 _CONTROL = re.compile("|".join(map(re.escape, CONTROL_TOKENS)))
 
 Script = Callable[[GenerationRequest], AsyncGenerator[Delta]]
@@ -149,6 +151,12 @@ class ScriptedEngine:
             steps_total=10,
             busy_slots_total=20,
             requests_finished_total={"stop": len(self.closed)},
+            queue_times=NOTHING,
+            prefill_times=NOTHING,
+            decode_times=NOTHING,
+            inter_token_times=Distribution((0.1, 1.0), (2, 1, 1), 3.5),
+            drafted_tokens_total=6,
+            accepted_tokens_total=3,
             kv_cells_used=1,
             kv_cells=4,
             last_step=0.0,

@@ -93,7 +93,7 @@ async def test_metrics_have_llama_server_s_names(served: Served) -> None:
     lines = (await served.http.get("/metrics")).text.splitlines()
     values = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
     assert {name: float(values[name]) for name in LLAMA_SERVER} == LLAMA_SERVER
-    assert float(values["process_resident_memory_bytes"]) > 1e6
+    assert float(values["genesis_memory_resident_bytes"]) > 1e6
 
 
 async def test_metrics_count_what_was_answered(served: Served) -> None:

@@ -1,146 +1,166 @@
-"""GET /metrics: Prometheus text from the engine's counters and the exchanges served.
+"""GET /metrics: Prometheus text from the engine's counters, the process and the exchanges served.
 
 The `llamacpp:` names are llama-server's, which existing dashboards expect. Everything exists from the
-start, at zero, so that ratios over it are defined.
+start, at zero, so that ratios over it are defined. Only what is declared or fixed becomes a label, so that
+no client can invent series.
 """
 
 from __future__ import annotations
 
-import resource
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Collection, Iterable
+from functools import partial
+from http import HTTPStatus
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
-from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics
+from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 from starlette.responses import Response
 
-from genesis_stack.engine.interface import EngineState, EngineStats, EngineUnavailableError
+from genesis_stack.engine.interface import EngineUnavailableError, Usage
+from genesis_stack.server.errors import CLIENT_CLOSED_REQUEST
 from genesis_stack.server.exchange import Exchange
+from genesis_stack.server.metrics.engine_families import engine_families, model_families
+from genesis_stack.server.metrics.process_families import ProcessFamilies
+from genesis_stack.server.metrics.rejection import Rejection
 from genesis_stack.server.served_model import ServedModel
 
-_LATENCY_BUCKETS: Final = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600)
+LATENCY_BOUNDS: Final = (0.05, 0.1, 0.25, 0.5, 1, 2, 3, 5, 7.5, 10, 15, 20, 30, 60, 120, 300, 600)
 """Seconds; CPUs take minutes where GPUs take seconds."""
 
-_PAGE: Final = resource.getpagesize()
+TOKEN_BOUNDS: Final = tuple(2**power for power in range(3, 18))
+"""Tokens of one request: 8 to 131,072."""
+
+OTHER: Final = "other"
+"""The client label of requests that no declared client made."""
+
+AUTH_SCHEMES: Final = ("bearer", "signature", "none")
+LIMITS: Final = ("requests", "tokens", "concurrent")
+GUARD_VERDICTS: Final = ("clean", "flagged", "blocked")
+TOKEN_KINDS: Final = ("prompt", "cached", "completion")
+_USUAL_STATUSES: Final = (200, 400, 401, 429, 500, 503)
+
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
 class Metrics:
-    """The registry of one server."""
+    """The registry of one server; `routes` are the paths that it serves."""
 
-    def __init__(self, served: ServedModel) -> None:
-        self._registry = CollectorRegistry()
-        self._registry.register(_ModelCollector(served))
-        self._requests = Counter(
-            "genesis_http_requests", "Requests answered.", ["route", "status"], registry=self._registry
+    def __init__(self, served: ServedModel, routes: Collection[str]) -> None:
+        self._registry = registry = CollectorRegistry()
+        registry.register(_ScrapeTime(served))
+        counter = partial(Counter, registry=registry)
+        histogram = partial(Histogram, registry=registry)
+        self._requests = counter("genesis_http_requests", "Requests answered.", ["route", "status"])
+        self._rejected = counter("genesis_rejected_requests", "Requests refused, by why.", ["reason"])
+        self._auth_failures = counter(
+            "genesis_auth_failures",
+            "Requests that proved no declared client, by what they showed.",
+            ["scheme"],
         )
-        self._ignored = Counter(
-            "genesis_ignored_fields", "Unknown top-level request fields ignored.", registry=self._registry
+        self._limited = counter(
+            "genesis_rate_limited", "Requests refused by a client's limit.", ["client", "limit"]
         )
-        self._latency = Histogram(
+        self._verdicts = counter("genesis_guard_verdicts", "Prompts looked at, by verdict.", ["verdict"])
+        self._client_requests = counter("genesis_client_requests", "Requests by client.", ["client"])
+        self._client_tokens = counter("genesis_client_tokens", "Tokens by client.", ["client", "kind"])
+        self._ignored = counter("genesis_ignored_fields", "Unknown top-level request fields ignored.")
+        self._latency = histogram(
             "llamacpp:request_latency_seconds",
             "Whole duration of generating requests that succeeded.",
-            buckets=_LATENCY_BUCKETS,
-            registry=self._registry,
+            buckets=LATENCY_BOUNDS,
         )
-
-        self._first_token = Histogram(
+        self._first_token = histogram(
             "genesis_time_to_first_token_seconds",
             "From the request to its first output, queueing included.",
-            buckets=_LATENCY_BUCKETS,
-            registry=self._registry,
+            buckets=LATENCY_BOUNDS,
         )
+        self._prompt_tokens = histogram(
+            "genesis_prompt_tokens", "Prompt tokens of one request.", buckets=TOKEN_BOUNDS
+        )
+        self._completion_tokens = histogram(
+            "genesis_completion_tokens", "Generated tokens of one request.", buckets=TOKEN_BOUNDS
+        )
+        self._start_at_zero(routes)
+        self.declare_clients(())
+
+    def _start_at_zero(self, routes: Collection[str]) -> None:
+        for route in (*routes, "unknown"):
+            for status in _USUAL_STATUSES:
+                self._requests.labels(route, str(status))
+        for reason in Rejection:
+            self._rejected.labels(reason.value)
+        for scheme in AUTH_SCHEMES:
+            self._auth_failures.labels(scheme)
+        for verdict in GUARD_VERDICTS:
+            self._verdicts.labels(verdict)
+
+    def declare_clients(self, names: Iterable[str]) -> None:
+        """Let these clients be labels, at zero; call it again when the declared clients change."""
+        for name in (*names, OTHER):
+            self._client_requests.labels(name)
+            for limit in LIMITS:
+                self._limited.labels(name, limit)
+            for kind in TOKEN_KINDS:
+                self._client_tokens.labels(name, kind)
+
+    def reject(self, reason: Rejection) -> None:
+        """Count a request that was refused before it became an exchange."""
+        self._rejected.labels(reason.value).inc()
 
     def observe(self, exchange: Exchange, seconds: float) -> None:
         """Count a finished exchange; unknown paths share one label."""
-        self._requests.labels(exchange.route or "unknown", str(exchange.status)).inc()
+        status = exchange.status or CLIENT_CLOSED_REQUEST
+        client = exchange.client or OTHER
+        self._requests.labels(exchange.route or "unknown", str(status)).inc()
+        self._client_requests.labels(client).inc()
+        if (reason := Rejection.of(status, exchange.error)) is not None:
+            self.reject(reason)
+        if exchange.auth_failure is not None:
+            self._auth_failures.labels(exchange.auth_failure).inc()
+        if exchange.limited is not None:
+            self._limited.labels(client, exchange.limited).inc()
         self._ignored.inc(len(exchange.ignored_fields))
-        if exchange.usage is not None:
-            self._latency.observe(seconds)
+        exemplar = {"trace_id": exchange.trace_id} if exchange.sampled else None
         if exchange.first_output is not None:
-            self._first_token.observe(exchange.first_output - exchange.started)
+            self._first_token.observe(exchange.first_output - exchange.started, exemplar)
+        if exchange.usage is not None:
+            self._count_tokens(client, exchange.usage, generated=exchange.finish is not None)
+            if status == HTTPStatus.OK and exchange.error is None:
+                self._latency.observe(seconds, exemplar)
 
-    def response(self) -> Response:
-        """All of it as Prometheus text."""
-        return Response(generate_latest(self._registry), media_type=CONTENT_TYPE_LATEST)
+    def _count_tokens(self, client: str, usage: Usage, *, generated: bool) -> None:
+        self._prompt_tokens.observe(usage.prompt_tokens)
+        if generated:
+            self._completion_tokens.observe(usage.completion_tokens)
+        counts = (usage.prompt_tokens, usage.cached_tokens, usage.completion_tokens)
+        for kind, count in zip(TOKEN_KINDS, counts, strict=True):
+            self._client_tokens.labels(client, kind).inc(count)
+
+    def response(self, accept: str) -> Response:
+        """All of it, in OpenMetrics text with exemplars where `accept` asks for that."""
+        encode, media_type = choose_encoder(accept)
+        return Response(encode(self._registry), media_type=media_type)
 
 
-class _ModelCollector(Collector):
-    """Reads the model's state and the engine's statistics at scrape time."""
+class _ScrapeTime(Collector):
+    """Reads the model's state, the engine's statistics and the process when it is scraped."""
 
     def __init__(self, served: ServedModel) -> None:
         self._served = served
+        self._process = ProcessFamilies(served.config.budget)
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing: registering must not read."""
+        return ()
 
     def collect(self) -> Iterable[Metric]:
         """All families; those of the engine appear once it is loaded."""
-        yield _gauge(
-            "genesis_ready", "1 while the model admits requests.", self._served.state is EngineState.READY
-        )
-        yield _gauge("process_resident_memory_bytes", "Resident memory.", _resident_bytes())
+        yield from model_families(self._served)
+        yield from self._process.collect()
         try:
             stats = self._served.engine.stats()
         except EngineUnavailableError:
             return
-        yield from _engine_families(stats)
-
-
-def _engine_families(stats: EngineStats) -> Iterable[Metric]:
-    prefilled = stats.prompt_tokens_total
-    counters = {
-        "llamacpp:prompt_tokens": ("Prompt tokens processed.", prefilled),
-        "llamacpp:tokens_predicted": ("Tokens generated.", stats.generated_tokens_total),
-        "llamacpp:prompt_seconds": ("Prompt process time.", stats.prefill_seconds_total),
-        "llamacpp:tokens_predicted_seconds": ("Generation process time.", stats.decode_seconds_total),
-        "llamacpp:n_decode": ("llama_decode calls.", stats.steps_total),
-        "genesis_cached_prompt_tokens": (
-            "Prompt tokens taken from the prefix cache.",
-            stats.cached_tokens_total,
-        ),
-    }
-    gauges = {
-        "llamacpp:prompt_tokens_seconds": (
-            "Average prompt throughput, tokens/s.",
-            _ratio(prefilled, stats.prefill_seconds_total),
-        ),
-        "llamacpp:predicted_tokens_seconds": (
-            "Average generation throughput, tokens/s.",
-            _ratio(stats.generated_tokens_total, stats.decode_seconds_total),
-        ),
-        "llamacpp:requests_processing": ("Requests being processed.", stats.requests_running),
-        "llamacpp:requests_deferred": ("Requests waiting.", stats.requests_waiting),
-        "llamacpp:n_busy_slots_per_decode": (
-            "Average busy sequences per llama_decode call.",
-            _ratio(stats.busy_slots_total, stats.steps_total),
-        ),
-        "llamacpp:kv_cache_usage_ratio": (
-            "KV cache in use, 0 to 1.",
-            _ratio(stats.kv_cells_used, stats.kv_cells),
-        ),
-        "genesis_waiting_prompt_tokens": ("Prompt tokens waiting.", stats.waiting_prompt_tokens),
-    }
-    for name, (text, value) in counters.items():
-        yield CounterMetricFamily(name, text, value=value)
-    for name, (text, value) in gauges.items():
-        yield _gauge(name, text, value)
-    finished = CounterMetricFamily(
-        "genesis_requests_finished", "Requests by how they ended.", labels=["reason"]
-    )
-    for reason, count in stats.requests_finished_total.items():
-        finished.add_metric([reason], count)
-    yield finished
-
-
-def _gauge(name: str, text: str, value: float) -> Metric:
-    return GaugeMetricFamily(name, text, value=float(value))
-
-
-def _ratio(dividend: float, divisor: float) -> float:
-    return dividend / divisor if divisor else 0.0
-
-
-def _resident_bytes() -> int:
-    """From proc(5) statm, which ProcSubset=pid leaves visible."""
-    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * _PAGE
+        yield from engine_families(stats)

@@ -1,0 +1,109 @@
+"""What is counted is documented, bounded, and there from the start."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
+from prometheus_client.parser import text_string_to_metric_families as prometheus
+from scripted_engine import ScriptedEngine, saying
+from serving import Serve, Served
+
+from genesis_stack.engine.interface import EngineState, FinishReason
+
+PAGE = Path(__file__).parents[2] / "docs/metrics.md"
+OPENMETRICS = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5"
+
+Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
+
+
+def documented() -> dict[str, tuple[str, frozenset[str]]]:
+    """Name to type and labels, from the page's tables."""
+    rows = re.findall(r"^\| `([\w:]+)` \| (\w+) \| (.*?) \|", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+    return {name: (kind, frozenset(re.findall(r"`(\w+)`", labels))) for name, kind, labels in rows}
+
+
+async def exported(served: Served) -> dict[str, tuple[str, frozenset[str]]]:
+    """Name to type and labels, as scraped."""
+    found = {}
+    for family in prometheus((await served.http.get("/metrics")).text):
+        labels = {label for sample in family.samples for label in sample.labels} - {"le"}
+        name = f"{family.name}_total" if family.type == "counter" else family.name
+        found[name] = (family.type, frozenset(labels))
+    return found
+
+
+async def scraped(served: Served) -> Series:
+    """Every sample of one scrape."""
+    families = prometheus((await served.http.get("/metrics")).text)
+    return {(s.name, frozenset(s.labels.items())): s.value for family in families for s in family.samples}
+
+
+def value(series: Series, name: str, **labels: str) -> float:
+    """One sample."""
+    return series[name, frozenset(labels.items())]
+
+
+async def test_the_page_and_the_scrape_agree(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every metric is on the page with its type and labels, and nothing else is."""
+    monkeypatch.setattr("genesis_stack.server.metrics.cgroup.ControlGroup.memory_bytes", lambda _: 1)
+    assert await exported(served) == documented()
+
+
+async def test_all_series_are_there_before_the_first_request(served: Served) -> None:
+    """So that a ratio over errors is 0 and not empty."""
+    before = set(await scraped(served))
+    await served.chat()
+    await served.chat(model="another")
+    await served.http.get("/nowhere")
+    new = {(name, labels) for name, labels in set(await scraped(served)) - before}
+    assert {dict(labels)["status"] for name, labels in new} == {"404"}
+
+
+async def test_refusals_are_counted_by_why(served: Served) -> None:
+    """By words that a client cannot choose."""
+    await served.chat(temperature=99)
+    await served.chat(model="another")
+    served.engine.state = EngineState.DRAINING
+    await served.chat()
+    series = await scraped(served)
+    for reason in ("invalid", "not_found", "unavailable"):
+        assert value(series, "genesis_rejected_requests_total", reason=reason) == 1.0
+    assert value(series, "genesis_rejected_requests_total", reason="queue_full") == 0.0
+
+
+async def test_tokens_are_counted_by_client(served: Served) -> None:
+    """Whoever is not declared is `other`."""
+    await served.chat()
+    series = await scraped(served)
+    assert value(series, "genesis_client_tokens_total", client="other", kind="completion") == 2.0
+    assert value(series, "genesis_completion_tokens_sum") == 2.0
+    assert value(series, "genesis_client_requests_total", client="other") == 1.0
+
+
+async def test_a_request_that_timed_out_has_no_latency(serve: Serve) -> None:
+    """Quick refusals would make slow servers look quick; they count as errors instead."""
+    served = await serve(ScriptedEngine(saying(finish=FinishReason.TIMEOUT)))
+    assert (await served.chat()).status_code == 503
+    series = await scraped(served)
+    assert value(series, "llamacpp:request_latency_seconds_count") == 0.0
+    assert value(series, "genesis_rejected_requests_total", reason="timeout") == 1.0
+
+
+async def test_the_engine_s_histograms_are_cumulative(served: Served) -> None:
+    """As Prometheus computes quantiles from them."""
+    series = await scraped(served)
+    buckets = [
+        value(series, "genesis_inter_token_latency_seconds_bucket", le=le) for le in ("0.1", "1.0", "+Inf")
+    ]
+    assert buckets == [2.0, 3.0, 4.0]
+
+
+async def test_openmetrics_is_there_for_who_asks(served: Served) -> None:
+    """It carries the exemplars; its stricter parser reads all of it."""
+    response = await served.http.get("/metrics", headers={"accept": OPENMETRICS})
+    assert response.headers["content-type"].startswith("application/openmetrics-text")
+    names = {family.name for family in openmetrics(response.text)}
+    assert {"genesis_http_requests", "llamacpp:kv_cache_usage_ratio", "genesis_model"} <= names
