@@ -45,6 +45,11 @@ class Layout:
         return cls(root / "etc/genesis-stack", root / "var/lib/genesis-stack", root / "run/genesis-stack")
 
     @property
+    def secrets(self) -> Path:
+        """Secrets by name, a file of mode 0600 each, in a directory that only its owner may enter."""
+        return self.config / "secrets"
+
+    @property
     def models(self) -> Path:
         """The content-addressed model store."""
         return self.state / "models"

@@ -97,6 +97,8 @@ def _serve_config(setup: Setup, port: int, extra: Mapping[str, object]) -> Serve
         listen=ListenConfig(host="127.0.0.1", port=port),
         limits=LimitsConfig(request_timeout_s=600.0, drain_timeout_s=2.0, max_body_bytes=4 * 2**20),
         http=http_config(Http()),
+        access=None,
+        secrets=None,
     )
 
 

@@ -98,6 +98,12 @@ class HttpConfig(_Frozen):
     max_unread_bytes: int = Field(ge=1, description="of one answer that its reader has not taken yet")
 
 
+class AccessConfig(_Frozen):
+    """Who may call; see `protocol.access`."""
+
+    directory: str = Field(description="where clients.json and keys.json stand")
+
+
 class ServeConfig(_Frozen):
     """Everything that `genesis-serve` knows."""
 
@@ -112,3 +118,9 @@ class ServeConfig(_Frozen):
     listen: ListenConfig
     limits: LimitsConfig
     http: HttpConfig
+    access: AccessConfig | None = Field(
+        description="none: no client is declared, and whoever connects may call"
+    )
+    secrets: str | None = Field(
+        description="directory of secrets, a file each; none: $CREDENTIALS_DIRECTORY, see systemd.exec(5)"
+    )

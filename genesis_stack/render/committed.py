@@ -81,8 +81,8 @@ def _ours(directory: Path) -> Iterator[tuple[PurePosixPath, str]]:
     for path in (*directory.glob("*.*"), *directory.glob("*.d/*.conf")):
         if path.is_file() and (text := _text(path)).startswith(f"# {ABOUT}"):
             yield PurePosixPath(path.relative_to(directory)), text
-    for path in directory.glob("models/*.json"):
-        if _is_serve_config(text := _text(path), path.stem):
+    for path in (*directory.glob("models/*.json"), *directory.glob("access/*.json")):
+        if _is_config(text := _text(path), path.stem):
             yield PurePosixPath(path.relative_to(directory)), text
 
 
@@ -90,9 +90,12 @@ def _text(path: Path) -> str:
     return path.read_text(encoding="utf-8", errors="replace")
 
 
-def _is_serve_config(text: str, model: str) -> bool:
+def _is_config(text: str, name: str) -> bool:
+    """Whether it is the config of a server, or the declared clients."""
     try:
         content: object = json.loads(text)
     except ValueError:
         return False
-    return isinstance(content, Mapping) and content.get("model") == model and "engine" in content
+    if not isinstance(content, Mapping):
+        return False
+    return name in content if name == "clients" else content.get("model") == name and "engine" in content

@@ -16,6 +16,7 @@ from typing import Final
 
 from genesis_stack.errors import ExitCode, GenesisError
 from genesis_stack.layout import Layout
+from genesis_stack.render.access import clients_file
 from genesis_stack.render.files import RenderedFile, ResolvedModel, Runtime
 from genesis_stack.render.serve import config_file, config_path
 from genesis_stack.spec.model import Stack
@@ -58,6 +59,7 @@ def render(
     """All files of the embedded backend, owned by whoever runs it."""
     arbiter = _ini([_arbiter(layout), _memory_guard(layout)])
     files = [RenderedFile(circus_path(layout), arbiter, 0o644, owner=""), _logging(layout)]
+    files += clients_file(stack, layout, owner="")
     for name, model in stack.models.items():
         listen = model.listen or stack.defaults.listen
         watcher = _watcher(name, model.limits.drain_timeout, layout, runtime)

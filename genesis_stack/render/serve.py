@@ -7,12 +7,14 @@ from pathlib import PurePosixPath
 
 from genesis_stack.layout import Layout
 from genesis_stack.protocol.serve_config import (
+    AccessConfig,
     BudgetConfig,
     EngineConfig,
     LimitsConfig,
     ListenConfig,
     ServeConfig,
 )
+from genesis_stack.render.access import access_directory
 from genesis_stack.render.files import RenderedFile, ResolvedModel
 from genesis_stack.render.http import http_config
 from genesis_stack.spec.model import Model, Stack
@@ -35,11 +37,13 @@ def serve_config(
     layout: Layout,
     *,
     prefix_cache: PurePosixPath | None = None,
+    credentials: bool = False,
 ) -> ServeConfig:
     """The config of model `name`, served from the files of `resolved`.
 
     `prefix_cache` is where its prefix cache outlives a restart if the stack gives it disk; by default a
-    directory below the state.
+    directory below the state. With `credentials` the service manager hands it its secrets; otherwise it
+    reads their files.
     """
     model = stack.models[name]
     return ServeConfig(
@@ -57,6 +61,8 @@ def serve_config(
             max_body_bytes=model.limits.max_body,
         ),
         http=http_config(stack.http),
+        access=AccessConfig(directory=str(access_directory(layout))) if stack.clients else None,
+        secrets=None if credentials else str(layout.secrets),
     )
 
 
@@ -91,8 +97,9 @@ def config_file(
     *,
     owner: str,
     prefix_cache: PurePosixPath | None = None,
+    credentials: bool = False,
 ) -> RenderedFile:
     """The config as a file: JSON with one value a line, so that a plan's diff shows single changes."""
-    config = serve_config(stack, name, resolved, layout, prefix_cache=prefix_cache)
+    config = serve_config(stack, name, resolved, layout, prefix_cache=prefix_cache, credentials=credentials)
     content = config.model_dump_json(indent=2) + "\n"
     return RenderedFile(config_path(name, layout), content, 0o644, owner)

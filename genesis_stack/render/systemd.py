@@ -15,6 +15,7 @@ from typing import Final
 
 from genesis_stack.layout import Layout
 from genesis_stack.render import sandbox
+from genesis_stack.render.access import access_directory, clients_file, secrets_of
 from genesis_stack.render.files import RenderedFile, ResolvedModel, Runtime
 from genesis_stack.render.serve import config_file, config_path
 from genesis_stack.render.unitfile import Directive, Section, exec_word, literal, path_word, seconds, unit
@@ -68,6 +69,7 @@ def render(
         _file(UNITS / TARGET, _target(stack)),
         _file(SYSUSERS, _sysusers(stack, layout)),
         _file(TMPFILES, _tmpfiles(stack, layout)),
+        *clients_file(stack, layout, owner="root"),
     )
     own = (
         file
@@ -103,7 +105,13 @@ class _Server:
 
     def files(self) -> tuple[RenderedFile, ...]:
         config = config_file(
-            self.stack, self.name, self.resolved, self.layout, owner="root", prefix_cache=self.cache
+            self.stack,
+            self.name,
+            self.resolved,
+            self.layout,
+            owner="root",
+            prefix_cache=self.cache,
+            credentials=True,
         )
         return (
             _file(UNITS / service_name(self.name), self.service()),
@@ -175,6 +183,15 @@ class _Server:
             ),
             Directive("Slice", SLICE),
             *(cache if self.cache else ()),
+            *self._credentials(),
+        )
+
+    def _credentials(self) -> tuple[Directive, ...]:
+        """By the long form alone: a secret that is missing fails the start instead of being left out."""
+        folder = PurePosixPath(self.layout.secrets)
+        return tuple(
+            Directive("LoadCredential", f"{name}:{path_word(folder / name)}")
+            for name in secrets_of(self.stack, self.name)
         )
 
     def _life(self) -> tuple[Directive, ...]:
@@ -214,10 +231,11 @@ class _Server:
         return lines if dynamic else (*lines, Directive("User", self.stack.defaults.user))
 
     def _reach(self) -> sandbox.Reach:
-        files = (PurePosixPath(file.path) for file in self.resolved.files)
+        files = [PurePosixPath(file.path) for file in self.resolved.files]
+        access = [access_directory(self.layout)] if self.stack.clients else []
         return sandbox.Reach(
             root=root_directory(self.name, self.layout),
-            readable=(config_path(self.name, self.layout), *files, *self.runtime.directories),
+            readable=(config_path(self.name, self.layout), *access, *files, *self.runtime.directories),
             hidden=(PurePosixPath(self.layout.config), PurePosixPath(self.layout.state)),
             cache=self.cache,
         )

@@ -73,6 +73,8 @@ def serve_config(weights: Path, *, task: Task = "text", **engine: Any) -> ServeC
         listen=ListenConfig(host="127.0.0.1", port=1),
         limits=LimitsConfig(request_timeout_s=60, drain_timeout_s=10, max_body_bytes=2**20),
         http=http_config(Http()),
+        access=None,
+        secrets=None,
     )
 
 

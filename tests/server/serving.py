@@ -65,6 +65,8 @@ def serve_config(weights: Path, *, model: str = MODEL, **limits: Any) -> dict[st
             **limits,
         },
         "http": http_config(Http()).model_dump(mode="json"),
+        "access": None,
+        "secrets": None,
     }
 
 
