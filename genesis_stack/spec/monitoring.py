@@ -19,7 +19,7 @@ from genesis_stack.spec.fields import (
     SecretName,
     Url,
 )
-from genesis_stack.spec.units import Duration, Fraction
+from genesis_stack.spec.units import ByteSize, Duration, Fraction
 
 Severity = Literal["page", "ticket", "info"]
 Email = Annotated[str, Pattern(r"^[^\s@,;<>\u0000-\u001f\u007f]+@[A-Za-z0-9.-]+$", "an e-mail address")]
@@ -41,13 +41,24 @@ class Prometheus(Frozen):
     rules_dir: AbsolutePath | None = Field(default=None, description="external: where it reads rules.")
     scrape_dir: AbsolutePath | None = Field(default=None, description="external: where it reads targets.")
     reload_url: Url | None = Field(default=None, description="external: what to POST to when files changed.")
+    memory: ByteSize = Field(default=512 * 1024**2, gt=0, description="Most memory of the managed server.")
+    exporter_port: Port = Field(
+        default=9180,
+        description="Loopback port of the exporter that tells of the host: drift, restarts, disk.",
+    )
 
 
 class Webhook(Frozen):
     """An HTTP endpoint that takes Alertmanager's JSON."""
 
     url: Url | None = Field(default=None, description="The URL, if it holds no secret.")
-    url_secret: SecretName | None = Field(default=None, description="Name of the secret that holds the URL.")
+    url_secret: SecretName | None = Field(
+        default=None,
+        description="Name of the secret that holds the URL; Alertmanager before 0.26 cannot read one.",
+    )
+    token_secret: SecretName | None = Field(
+        default=None, description="Name of the secret that is sent as a bearer token."
+    )
 
 
 class EmailTarget(Frozen):
@@ -104,6 +115,7 @@ class Alertmanager(Frozen):
     listen: Address = Field(default="127.0.0.1", description="Address of the managed server.")
     port: Port = Field(default=9093, description="Port of the managed server.")
     url: Url | None = Field(default=None, description="external: where it listens.")
+    memory: ByteSize = Field(default=128 * 1024**2, gt=0, description="Most memory of the managed server.")
     receivers: dict[Name, Receiver] = Field(default_factory=dict, description="Who can be told, by name.")
     default_receiver: Name | None = Field(
         default=None, description="Who is told what no route matches; absent: the first receiver."

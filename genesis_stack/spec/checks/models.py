@@ -142,6 +142,9 @@ def _listeners(stack: Stack, host: str | None) -> Iterator[tuple[Path, int, str]
     prometheus, alertmanager = stack.monitoring.prometheus, stack.monitoring.alertmanager
     if prometheus is not None and prometheus.mode == "managed":
         yield ("monitoring", "prometheus", "port"), prometheus.port, "monitoring.prometheus"
+    if prometheus is not None:
+        place = ("monitoring", "prometheus", "exporter_port")
+        yield place, prometheus.exporter_port, "monitoring.prometheus.exporter_port"
     if alertmanager is not None and alertmanager.mode == "managed":
         yield ("monitoring", "alertmanager", "port"), alertmanager.port, "monitoring.alertmanager"
 

@@ -48,6 +48,8 @@ def _alertmanager(alertmanager: Alertmanager, declared: Declared) -> Iterator[Fi
         yield from _receiver((*path, "receivers", name), receiver)
     for key in ("default_receiver", "watchdog_receiver"):
         yield from unknown("receiver", (*path, key), getattr(alertmanager, key), declared.receivers)
+    if alertmanager.mode == "managed":
+        yield from _unreadable(path, alertmanager)
     for index, route in enumerate(alertmanager.routes):
         place = (*path, "routes", index)
         yield from unknown("receiver", (*place, "receiver"), route.receiver, declared.receivers)
@@ -63,6 +65,20 @@ def _receiver(path: Path, receiver: Receiver) -> Iterator[Finding]:
         receiver.webhook.url_secret is None
     ):
         yield Finding((*path, "webhook"), "needs one of url and url_secret", None, at_key=True)
+
+
+def _unreadable(path: Path, alertmanager: Alertmanager) -> Iterator[Finding]:
+    """Secrets that Alertmanager 0.25 could only be given inside of its configuration, for all to read."""
+    told = (alertmanager.default_receiver, alertmanager.watchdog_receiver)
+    routed = {route.receiver for route in alertmanager.routes}
+    for index, (name, receiver) in enumerate(alertmanager.receivers.items()):
+        first = index == 0 and alertmanager.default_receiver is None
+        if (name in told or name in routed or first) and receiver.webhook and receiver.webhook.url_secret:
+            yield Finding(
+                (*path, "receivers", name, "webhook", "url_secret"),
+                "Alertmanager 0.25 reads no webhook's URL from a file",
+                "use url, and token_secret for what must stay secret",
+            )
 
 
 def _tracing(monitoring: Monitoring, profile: str) -> Iterator[Finding]:
