@@ -15,11 +15,14 @@ from functools import cache
 from pathlib import Path
 
 from genesis_stack.protocol.serve_config import (
+    AuditConfig,
     BudgetConfig,
     EngineConfig,
     FileRef,
+    GuardConfig,
     LimitsConfig,
     ListenConfig,
+    LogsConfig,
     ServeConfig,
 )
 from genesis_stack.render.http import http_config
@@ -97,6 +100,10 @@ def _serve_config(setup: Setup, port: int, extra: Mapping[str, object]) -> Serve
         listen=ListenConfig(host="127.0.0.1", port=port),
         limits=LimitsConfig(request_timeout_s=600.0, drain_timeout_s=2.0, max_body_bytes=4 * 2**20),
         http=http_config(Http()),
+        guard=GuardConfig(max_prompt_bytes=4 * 2**20, max_images=0, max_pixels=1, policy="flag"),
+        audit=AuditConfig(sink="off", directory=""),
+        logs=LogsConfig(level="info", content=False),
+        tracing=None,
         access=None,
         secrets=None,
     )

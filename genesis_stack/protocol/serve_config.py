@@ -15,6 +15,7 @@ Digest = str
 
 KvCacheType = Literal["f16", "q8_0"]
 Task = Literal["text", "vision", "embedding", "rerank"]
+GuardPolicy = Literal["off", "flag", "block"]
 
 
 class _Frozen(BaseModel):
@@ -104,6 +105,40 @@ class AccessConfig(_Frozen):
     directory: str = Field(description="where clients.json and keys.json stand")
 
 
+class GuardConfig(_Frozen):
+    """What a prompt may hold, and what happens to one that looks like an injection."""
+
+    max_prompt_bytes: int = Field(ge=1, description="of the prompt's text in UTF-8; images do not count")
+    max_images: int = Field(ge=0, description="of one request")
+    max_pixels: int = Field(ge=1, description="of one image, as its header declares them")
+    policy: GuardPolicy = Field(description="for whoever is no declared client")
+
+
+class AuditConfig(_Frozen):
+    """Where the hash-chained record of who did what goes."""
+
+    sink: Literal["journal", "file", "off"]
+    directory: str = Field(description="of audit.jsonl, or of what continues the journal's chain")
+
+
+class TracingConfig(_Frozen):
+    """Where OpenTelemetry spans of requests go."""
+
+    exporter: Literal["otlp", "file", "stdout"]
+    endpoint: str | None = Field(description="otlp: the collector's URL, http/protobuf")
+    headers_secret: str | None = Field(description="otlp: name of the secret with `Name: value` lines")
+    file: str | None = Field(description="file: where to append")
+    sample: float = Field(ge=0, le=1, description="share of requests, unless their caller has decided")
+    content: bool = Field(description="whether prompts and answers become attributes")
+
+
+class LogsConfig(_Frozen):
+    """What is written about requests."""
+
+    level: Literal["debug", "info", "warning", "error"]
+    content: bool = Field(description="whether prompts and answers are written")
+
+
 class ServeConfig(_Frozen):
     """Everything that `genesis-serve` knows."""
 
@@ -118,6 +153,10 @@ class ServeConfig(_Frozen):
     listen: ListenConfig
     limits: LimitsConfig
     http: HttpConfig
+    guard: GuardConfig
+    audit: AuditConfig
+    logs: LogsConfig
+    tracing: TracingConfig | None = Field(description="none: off")
     access: AccessConfig | None = Field(
         description="none: no client is declared, and whoever connects may call"
     )

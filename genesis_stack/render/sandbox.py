@@ -126,12 +126,15 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """The files that one server needs: `root` is an empty directory, `hidden` what it must not look into."""
+    """The files that one server needs: `root` is an empty directory, `hidden` what it must not look into.
+
+    `writable` are its own directories: cache and logs.
+    """
 
     root: PurePosixPath
     readable: Sequence[PurePosixPath]
     hidden: Sequence[PurePosixPath]
-    cache: PurePosixPath | None
+    writable: Sequence[PurePosixPath]
 
 
 def policy(stack: Stack, name: str) -> Policy:
@@ -186,7 +189,7 @@ def _visible(profile: Profile, reach: Reach) -> tuple[Directive, ...]:
         else Directive("ProtectHome", "yes", "homes cannot be entered")
     )
     binds = tuple(path_word(path) for path in reach.readable)
-    writable = (*_WRITABLE, *([str(reach.cache)] if reach.cache else []))
+    writable = (*_WRITABLE, *map(str, reach.writable))
     hidden = (
         homes,
         Directive(

@@ -8,8 +8,10 @@ from pathlib import PurePosixPath
 from genesis_stack.layout import Layout
 from genesis_stack.protocol.serve_config import (
     AccessConfig,
+    AuditConfig,
     BudgetConfig,
     EngineConfig,
+    GuardConfig,
     LimitsConfig,
     ListenConfig,
     ServeConfig,
@@ -17,6 +19,7 @@ from genesis_stack.protocol.serve_config import (
 from genesis_stack.render.access import access_directory
 from genesis_stack.render.files import RenderedFile, ResolvedModel
 from genesis_stack.render.http import http_config
+from genesis_stack.render.observing import logs_config, tracing_config
 from genesis_stack.spec.model import Model, Stack
 
 
@@ -30,17 +33,30 @@ def prefix_cache_path(name: str, layout: Layout) -> PurePosixPath:
     return PurePosixPath(layout.state) / "prefix-cache" / name
 
 
+def span_path(name: str, layout: Layout) -> PurePosixPath:
+    """Where the spans of model `name` are kept when the server has no log directory of its own."""
+    return PurePosixPath(layout.state) / "traces" / name
+
+
+def logs_path(name: str, layout: Layout) -> PurePosixPath:
+    """Where model `name` keeps files about its requests when the service manager gives it no directory."""
+    return PurePosixPath(layout.state) / "logs" / name
+
+
 def serve_config(
     stack: Stack,
     name: str,
     resolved: ResolvedModel,
     layout: Layout,
     *,
+    logs: PurePosixPath | None = None,
     prefix_cache: PurePosixPath | None = None,
     credentials: bool = False,
 ) -> ServeConfig:
     """The config of model `name`, served from the files of `resolved`.
 
+    `logs` is the server's own log directory where a journal keeps its output; without it the audit record
+    and spans go to files below the state.
     `prefix_cache` is where its prefix cache outlives a restart if the stack gives it disk; by default a
     directory below the state. With `credentials` the service manager hands it its secrets; otherwise it
     reads their files.
@@ -61,9 +77,25 @@ def serve_config(
             max_body_bytes=model.limits.max_body,
         ),
         http=http_config(stack.http),
+        guard=GuardConfig(
+            max_prompt_bytes=model.limits.max_prompt,
+            max_images=model.limits.max_images,
+            max_pixels=model.limits.max_pixels,
+            policy="flag",
+        ),
+        audit=_audit(stack, logs, logs_path(name, layout)),
+        logs=logs_config(stack.monitoring.logs),
+        tracing=tracing_config(stack.monitoring.tracing, logs or span_path(name, layout)),
         access=AccessConfig(directory=str(access_directory(layout))) if stack.clients else None,
         secrets=None if credentials else str(layout.secrets),
     )
+
+
+def _audit(stack: Stack, logs: PurePosixPath | None, files: PurePosixPath) -> AuditConfig:
+    declared = stack.monitoring.logs.audit
+    if logs is not None:
+        return AuditConfig(sink=declared, directory=str(logs))
+    return AuditConfig(sink="off" if declared == "off" else "file", directory=str(files))
 
 
 def _engine(model: Model, prefix_cache: PurePosixPath) -> EngineConfig:
@@ -96,10 +128,13 @@ def config_file(
     layout: Layout,
     *,
     owner: str,
+    logs: PurePosixPath | None = None,
     prefix_cache: PurePosixPath | None = None,
     credentials: bool = False,
 ) -> RenderedFile:
     """The config as a file: JSON with one value a line, so that a plan's diff shows single changes."""
-    config = serve_config(stack, name, resolved, layout, prefix_cache=prefix_cache, credentials=credentials)
+    config = serve_config(
+        stack, name, resolved, layout, logs=logs, prefix_cache=prefix_cache, credentials=credentials
+    )
     content = config.model_dump_json(indent=2) + "\n"
     return RenderedFile(config_path(name, layout), content, 0o644, owner)

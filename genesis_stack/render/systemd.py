@@ -103,6 +103,13 @@ class _Server:
         disk = self.model.engine.prefix_cache_disk
         return PurePosixPath("/var/cache/genesis-stack") / self.name if disk else None
 
+    @property
+    def logs(self) -> PurePosixPath | None:
+        """Its LogsDirectory=, if it writes an audit record or spans; the journal's record continues there."""
+        monitoring = self.stack.monitoring
+        writes = monitoring.logs.audit != "off" or monitoring.tracing.exporter == "file"
+        return PurePosixPath("/var/log/genesis-stack") / self.name if writes else None
+
     def files(self) -> tuple[RenderedFile, ...]:
         config = config_file(
             self.stack,
@@ -110,6 +117,7 @@ class _Server:
             self.resolved,
             self.layout,
             owner="root",
+            logs=self.logs,
             prefix_cache=self.cache,
             credentials=True,
         )
@@ -183,8 +191,20 @@ class _Server:
             ),
             Directive("Slice", SLICE),
             *(cache if self.cache else ()),
+            *self._logs(),
             *self._credentials(),
         )
+
+    def _logs(self) -> tuple[Directive, ...]:
+        own = (
+            Directive("LogsDirectory", f"genesis-stack/{self.name}"),
+            Directive("LogsDirectoryMode", "0700"),
+        )
+        unlimited = Directive(
+            "LogRateLimitIntervalSec", "0", "an audit record that the journal dropped would look removed"
+        )
+        journal = self.stack.monitoring.logs.audit == "journal"
+        return (*(own if self.logs else ()), *((unlimited,) if journal else ()))
 
     def _credentials(self) -> tuple[Directive, ...]:
         """By the long form alone: a secret that is missing fails the start instead of being left out."""
@@ -237,7 +257,7 @@ class _Server:
             root=root_directory(self.name, self.layout),
             readable=(config_path(self.name, self.layout), *access, *files, *self.runtime.directories),
             hidden=(PurePosixPath(self.layout.config), PurePosixPath(self.layout.state)),
-            cache=self.cache,
+            writable=[path for path in (self.cache, self.logs) if path is not None],
         )
 
 

@@ -26,11 +26,14 @@ from genesis_stack.engine.interface import (
 )
 from genesis_stack.engine.llama import LlamaEngine
 from genesis_stack.protocol.serve_config import (
+    AuditConfig,
     BudgetConfig,
     EngineConfig,
     FileRef,
+    GuardConfig,
     LimitsConfig,
     ListenConfig,
+    LogsConfig,
     ServeConfig,
     Task,
 )
@@ -73,6 +76,10 @@ def serve_config(weights: Path, *, task: Task = "text", **engine: Any) -> ServeC
         listen=ListenConfig(host="127.0.0.1", port=1),
         limits=LimitsConfig(request_timeout_s=60, drain_timeout_s=10, max_body_bytes=2**20),
         http=http_config(Http()),
+        guard=GuardConfig(max_prompt_bytes=4 * 2**20, max_images=0, max_pixels=1, policy="flag"),
+        audit=AuditConfig(sink="off", directory=""),
+        logs=LogsConfig(level="info", content=False),
+        tracing=None,
         access=None,
         secrets=None,
     )

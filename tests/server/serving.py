@@ -65,6 +65,10 @@ def serve_config(weights: Path, *, model: str = MODEL, **limits: Any) -> dict[st
             **limits,
         },
         "http": http_config(Http()).model_dump(mode="json"),
+        "guard": {"max_prompt_bytes": 100_000, "max_images": 8, "max_pixels": 16_777_216, "policy": "flag"},
+        "audit": {"sink": "off", "directory": ""},
+        "logs": {"level": "info", "content": False},
+        "tracing": None,
         "access": None,
         "secrets": None,
     }
