@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Literal, TypedDict
 
-ErrorType = Literal["invalid_request_error", "server_error", "overloaded_error"]
+ErrorType = Literal["invalid_request_error", "server_error", "overloaded_error", "rate_limit_error"]
 
 
 class ErrorBody(TypedDict):

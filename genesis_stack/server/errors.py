@@ -114,6 +114,8 @@ def _from_routing(exc: HTTPException) -> HttpError:
 
 
 def _type_of(status: int) -> ErrorType:
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
+        return "rate_limit_error"
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         return "overloaded_error"
     return "server_error" if status >= HTTPStatus.INTERNAL_SERVER_ERROR else "invalid_request_error"
