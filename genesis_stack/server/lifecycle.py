@@ -3,28 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 import signal
 import socket
 import time
-from collections.abc import Generator
 from pathlib import Path
 from typing import Final
-
-import uvicorn
 
 from genesis_stack.engine.interface import EngineState, EngineUnavailableError
 from genesis_stack.server import log
 from genesis_stack.server.app import App
 from genesis_stack.server.config_file import ConfigFile
-from genesis_stack.server.listeners import BACKLOG
+from genesis_stack.server.http_server import HttpServer
 from genesis_stack.server.notify import Notifier
 from genesis_stack.server.served_model import ServedModel
-
-KEEP_ALIVE_S: Final = 75
-"""Idle seconds of a connection: more than the 60 of usual proxies, which would otherwise reuse a dead one."""
 
 FAILED_LINGER_S: Final = 3.0
 """How long a failed server answers with its reason before it exits: who waits for it learns why."""
@@ -40,15 +33,6 @@ POLL_S: Final = 0.25
 _log = logging.getLogger(__name__)
 
 
-class _Server(uvicorn.Server):
-    """uvicorn that leaves the signals to us."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Generator[None]:
-        """Capture none: SIGTERM is a drain with exit code 0, not a death by signal."""
-        yield
-
-
 class Lifecycle:
     """One run of the server; `loading` is the task that loads `served`."""
 
@@ -62,11 +46,13 @@ class Lifecycle:
 
     async def run(self, listeners: list[socket.socket]) -> int:
         """Serve on these sockets until SIGTERM, SIGINT or the engine's failure; returns the exit code."""
-        log.configure()
+        log.configure(self._file.config.logs)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
-        server = _Server(self._uvicorn_config())
+        config = self._file.config
+        drain_timeout_s = config.limits.drain_timeout_s + 2 * CANCEL_S
+        server = HttpServer(App(self._served), config, drain_timeout_s=drain_timeout_s)
         self._notifier.status("loading the model")
         serving = asyncio.create_task(server.serve(listeners))
         announcing = asyncio.create_task(self._announce())
@@ -77,23 +63,6 @@ class Lifecycle:
         for task in (announcing, watching, stopping):
             task.cancel()
         return self._exit_code
-
-    def _uvicorn_config(self) -> uvicorn.Config:
-        """No access log of its own, no lifespan, no WebSocket; h11 because it bounds headers."""
-        return uvicorn.Config(
-            App(self._served),
-            http="h11",
-            loop="asyncio",
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-            backlog=BACKLOG,
-            timeout_keep_alive=KEEP_ALIVE_S,
-            timeout_graceful_shutdown=int(self._file.config.limits.drain_timeout_s + 2 * CANCEL_S),
-        )
 
     async def _announce(self) -> None:
         try:
@@ -129,7 +98,7 @@ class Lifecycle:
         await asyncio.sleep(FAILED_LINGER_S)
         self._stop.set()
 
-    async def _drain(self, server: uvicorn.Server, serving: asyncio.Task[None]) -> None:
+    async def _drain(self, server: HttpServer, serving: asyncio.Task[None]) -> None:
         """Accept nothing more, finish what came in within the drain's time, then cancel the rest.
 
         The manager keeps the listening socket: who connects from now on waits for the next process.
