@@ -12,6 +12,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from genesis_stack.protocol.headers import REQUEST_ID
 from genesis_stack.server import chat, completions, embeddings, introspect, responses
+from genesis_stack.server.door import Door
 from genesis_stack.server.errors import (
     ClientGoneError,
     HttpError,
@@ -36,6 +37,7 @@ class App:
 
     def __init__(self, served: ServedModel) -> None:
         self.served = served
+        self.door = Door(served.config)
         routes = _routes()
         self.metrics = Metrics(served, [route.path for route in routes])
         self._router = Router(routes, redirect_slashes=False)
@@ -51,13 +53,15 @@ class App:
                 message["headers"] = [
                     *message["headers"],
                     (REQUEST_ID.encode(), exchange.request_id.encode()),
+                    *(exchange.lease.fields() if exchange.lease is not None else ()),
                 ]
             await send(message)
 
         try:
-            await self._router(scope, receive, send_noting)
+            await self._router(scope, self.door.enter(scope, receive, exchange), send_noting)
         except Exception as exc:
             error = _refusal(exc, exchange)
+            self.door.note(error, exchange)
             exchange.error = error.error.code or str(error.status)
             if isinstance(error, ClientGoneError):
                 exchange.status = error.status
@@ -69,6 +73,8 @@ class App:
             self._finish(scope, exchange)
 
     def _finish(self, scope: Scope, exchange: Exchange) -> None:
+        if exchange.lease is not None:
+            exchange.lease.release()
         route = scope.get("route")
         exchange.route = route.path if isinstance(route, Route) else None
         seconds = time.perf_counter() - exchange.started

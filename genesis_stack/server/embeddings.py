@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from array import array
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Literal
 
 from pydantic import Field
@@ -37,9 +38,11 @@ async def create_embeddings(request: Request) -> Response:
     if asked.dimensions not in {None, engine.info.n_embd}:
         raise bad_request(f"dimensions: this model's vectors have {engine.info.n_embd}.", param="dimensions")
     inputs = [await encoded(text, engine, param="input") for text in prompt_list(asked.input, param="input")]
-    vectors = await unless_gone(request.receive, engine.embed(inputs))
     tokens = sum(map(len, inputs))
-    exchange_of(request.scope).usage = Usage(tokens, 0, 0)
+    exchange = exchange_of(request.scope)
+    with nullcontext() if exchange.lease is None else exchange.lease.spending(tokens):
+        vectors = await unless_gone(request.receive, engine.embed(inputs))
+    exchange.usage = Usage(tokens, 0, 0)
     write = _base64 if asked.encoding_format == "base64" else list
     data = [
         {"object": "embedding", "index": index, "embedding": write(vector)}

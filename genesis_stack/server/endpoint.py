@@ -60,9 +60,14 @@ def check_model(served: ServedModel, asked: str) -> None:
 
 
 def client_of(request: Request, user: str | None) -> str:
-    """Whom the scheduler is fair between: the peer's address, and its `user` where one is named."""
-    peer = exchange_of(request.scope).peer
-    return peer if user is None else f"{peer}/{user}"
+    """Whom the scheduler is fair between: the declared client, whatever `user` it names.
+
+    Where none is declared, the peer's address, and its `user` where one is named.
+    """
+    exchange = exchange_of(request.scope)
+    if exchange.client is not None:
+        return exchange.client
+    return exchange.peer if user is None else f"{exchange.peer}/{user}"
 
 
 def new_id(prefix: str) -> str:

@@ -6,13 +6,17 @@ import re
 import secrets
 import time
 from dataclasses import dataclass, field
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from starlette.requests import HTTPConnection
 from starlette.types import Scope
 
 from genesis_stack.engine.interface import Timings, Usage
 from genesis_stack.protocol.headers import REQUEST_ID
+
+if TYPE_CHECKING:
+    from genesis_stack.protocol.access import ClientPolicy
+    from genesis_stack.server.limits import Lease
 
 SCOPE_KEY: Final = "genesis.exchange"
 
@@ -23,7 +27,8 @@ _WELL_FORMED: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 class Exchange:
     """What becomes known while the request is served; times are `time.perf_counter()`.
 
-    `client` is a declared client's name, `auth_failure` what a request that proved none had shown (bearer,
+    `client` is a declared client's name, `key_id` that of its key, `policy` what it may do and `lease` what
+    this request holds of its limits, `auth_failure` what a request that proved none had shown (bearer,
     signature or none), `limited` the limit that refused it (requests, tokens or concurrent). `trace_id` is
     a W3C trace id, `sampled` whether its spans are kept.
     """
@@ -44,6 +49,9 @@ class Exchange:
     error: str | None = None
     ignored_fields: tuple[str, ...] = ()
     client: str | None = None
+    key_id: str | None = None
+    policy: ClientPolicy | None = None
+    lease: Lease | None = None
     auth_failure: str | None = None
     limited: str | None = None
 

@@ -25,6 +25,7 @@ from genesis_stack.engine.interface import (
 from genesis_stack.server.choice_parser import ChoiceParser
 from genesis_stack.server.errors import HttpError, unavailable
 from genesis_stack.server.exchange import Exchange
+from genesis_stack.server.limits import Lease
 from genesis_stack.server.pieces import Piece
 from genesis_stack.server.served_model import RETRY_SOON_S
 
@@ -80,24 +81,55 @@ async def run(job: Job, engine: Engine, exchange: Exchange) -> AsyncGenerator[Up
 
     Raises:
         EngineError: the engine admits it not, or not now.
+        LimitedError: its client has not so many tokens left now.
         HttpError: it failed underneath, or its deadline passed before its first token.
     """
+    job = _reserved(job, engine, exchange.lease)
     parsers = [job.new_parser() for _ in range(job.n * len(job.prompts))]
     silent = set(range(len(parsers)))
+    generated = 0
     async with AsyncExitStack() as stack:
         streams: list[GenerationStream] = []
         for request in job.requests():
             stream = await engine.submit(request)
             streams.append(await stack.enter_async_context(aclosing(stream)))
+        stack.callback(lambda: _settle(job, exchange, generated))
         deltas: GenerationStream | AsyncGenerator[Delta] = (
             streams[0] if len(streams) == 1 else _merged(streams, job.n)
         )
         async with aclosing(deltas):
             async for delta in deltas:
+                generated += len(delta.tokens)
                 if delta.tokens:
                     exchange.note_output()
                     silent.discard(delta.index)
                 yield _update(delta, parsers[delta.index], exchange, silent=delta.index in silent)
+
+
+def _reserved(job: Job, engine: Engine, lease: Lease | None) -> Job:
+    """The job with its tokens reserved; an answer without a bound gets what fits its client's allowance."""
+    if lease is None:
+        return job
+    choices = job.n * len(job.prompts)
+    prompt = sum(map(len, job.prompts))
+    room = engine.info.n_context - min(map(len, job.prompts))
+    longest = job.sampling.max_tokens
+    if longest is None:
+        longest = max(1, min(room, (lease.most_tokens - prompt) // choices))
+        job = replace(job, sampling=replace(job.sampling, max_tokens=longest))
+    lease.reserve(prompt + choices * max(0, min(longest, room)))
+    return job
+
+
+def _settle(job: Job, exchange: Exchange, generated: int) -> None:
+    """What was used of the reservation: by the engine's count, or by what came before the client left."""
+    if exchange.lease is None:
+        return
+    usage = exchange.usage
+    if usage is None:
+        exchange.lease.settle(sum(map(len, job.prompts)) + generated)
+    else:
+        exchange.lease.settle(usage.prompt_tokens + usage.completion_tokens)
 
 
 def _update(delta: Delta, parser: ChoiceParser, exchange: Exchange, *, silent: bool) -> Update:

@@ -27,6 +27,8 @@ async def health(request: Request) -> Response:
     served = served_of(request)
     state = served.state
     body: Json = {"status": state.value, **_identity(served)}
+    if (digest := request.app.door.access_digest) is not None:
+        body["access_digest"] = digest
     if state is EngineState.READY:
         return JsonResponse(body)
     if served.failure is not None:

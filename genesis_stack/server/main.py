@@ -39,7 +39,10 @@ def main(argv: Sequence[str] | None = None, *, engine: EngineFactory | None = No
         _fail(str(exc), exc.exit_code)
     except ListenError as exc:
         _fail(str(exc), os.EX_OSERR)
-    sys.exit(asyncio.run(_serve(file, listeners, engine or _llama_engine)))
+    try:
+        sys.exit(asyncio.run(_serve(file, listeners, engine or _llama_engine)))
+    except ConfigError as exc:
+        _fail(str(exc), exc.exit_code)
 
 
 class _Parser(argparse.ArgumentParser):
