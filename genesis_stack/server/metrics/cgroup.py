@@ -30,7 +30,7 @@ class ControlGroup:
 
     @classmethod
     def own(cls, proc: Path = Path("/proc/self/cgroup"), mount: Path = _MOUNT) -> Self:
-        """The group of this process: lines of `proc` are `id:controllers:path`, without controllers for v2."""
+        """The group of this process: `proc` has lines `id:controllers:path`, v2 none in the middle."""
         memory = cpu = mount
         for line in proc.read_text(encoding="utf-8").splitlines():
             _, controllers, path = line.split(":", 2)

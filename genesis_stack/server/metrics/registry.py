@@ -13,8 +13,9 @@ from http import HTTPStatus
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics
-from prometheus_client.exposition import choose_encoder
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.metrics_core import Metric
+from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.registry import Collector
 from starlette.responses import Response
 
@@ -31,6 +32,8 @@ LATENCY_BOUNDS: Final = (0.05, 0.1, 0.25, 0.5, 1, 2, 3, 5, 7.5, 10, 15, 20, 30, 
 
 TOKEN_BOUNDS: Final = tuple(2**power for power in range(3, 18))
 """Tokens of one request: 8 to 131,072."""
+
+OPENMETRICS: Final = "application/openmetrics-text"
 
 OTHER: Final = "other"
 """The client label of requests that no declared client made."""
@@ -139,9 +142,15 @@ class Metrics:
             self._client_tokens.labels(client, kind).inc(count)
 
     def response(self, accept: str) -> Response:
-        """All of it, in OpenMetrics text with exemplars where `accept` asks for that."""
-        encode, media_type = choose_encoder(accept)
-        return Response(encode(self._registry), media_type=media_type)
+        """All of it, in OpenMetrics text with exemplars where `accept` asks for that.
+
+        Every other escaping of prometheus_client writes `llamacpp_` there, though a colon is as good as any
+        letter, and the series would change their names with who asks.
+        """
+        if OPENMETRICS in accept:
+            content = openmetrics.generate_latest(self._registry, escaping=openmetrics.ALLOWUTF8)
+            return Response(content, media_type=openmetrics.CONTENT_TYPE_LATEST)
+        return Response(generate_latest(self._registry), media_type=CONTENT_TYPE_PLAIN_0_0_4)
 
 
 class _ScrapeTime(Collector):
