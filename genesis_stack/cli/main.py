@@ -28,6 +28,7 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
     "apply": ("genesis_stack.cli.apply", "Make the host match the stack."),
     "status": ("genesis_stack.cli.status", "Show sync and health of every model."),
     "drift": ("genesis_stack.cli.drift", "Show where the host has left the current generation."),
+    "verify": ("genesis_stack.cli.verify", "Prove that a host holds what the stack promises."),
     "history": ("genesis_stack.cli.history", "List the generations."),
     "diff": ("genesis_stack.cli.diff", "Compare two generations."),
     "rollback": ("genesis_stack.cli.rollback", "Go back to an earlier generation."),

@@ -1,0 +1,25 @@
+"""A server that turns against its host gets nowhere."""
+
+from __future__ import annotations
+
+import pytest
+
+from genesis_stack.verify.machine import Machine
+from genesis_stack.verify.plugin import Evidence
+from genesis_stack.verify.sandbox import Attempt
+
+
+def test_attempt(machine: Machine, model: str, attempt: Attempt, evidence: Evidence) -> None:
+    """From inside its own sandbox it fails, in the way of a confined process."""
+    policy = machine.policy(model)
+    if reason := attempt.unpromised(policy):
+        pytest.skip(reason)
+    if attempt.name == "read_other_models" and len(machine.stack.models) == 1:
+        pytest.skip("there is no other model")
+    if machine.program(model) is None:
+        pytest.skip("there is no unit whose sandbox could be entered")
+    end, said = machine.ends(model)[attempt.name]
+    evidence("end", f"{end}: {said}")
+    right = attempt.ends[policy.profile]
+    assert end != "done", "it can"
+    assert end in right, f"it ended with {end} ({said}), must end with {' or '.join(sorted(right))}"
