@@ -45,6 +45,12 @@ class Layout:
         return cls(root / "etc/genesis-stack", root / "var/lib/genesis-stack", root / "run/genesis-stack")
 
     @property
+    def root(self) -> Path | None:
+        """The directory that everything was moved below, if it was."""
+        above = self.config.parent.parent
+        return above if above != Path("/") and Layout.under(above) == self else None
+
+    @property
     def secrets(self) -> Path:
         """Secrets by name, a file of mode 0600 each, in a directory that only its owner may enter."""
         return self.config / "secrets"

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
@@ -23,6 +24,7 @@ from genesis_stack.backends.interface import (
     Foreign,
     Health,
     LintError,
+    Monitor,
     Observation,
     ObservedService,
     Phase,
@@ -35,6 +37,7 @@ from genesis_stack.layout import Layout
 from genesis_stack.protocol.serve_config import ServeConfig
 from genesis_stack.render import RenderedFile, ResolvedModel, Runtime
 from genesis_stack.render.embedded import circus_path, log_path, render, watcher_path
+from genesis_stack.render.monitoring.programs import data_directory, programs
 from genesis_stack.render.serve import config_path
 from genesis_stack.spec.model import Stack
 
@@ -46,28 +49,51 @@ PHASES: Final = {
     "stopping": Phase.STOPPED,
     "stopped": Phase.STOPPED,
 }
+UNENFORCED: Final = (
+    "no sandbox: servers run with your user's rights and can reach the network",
+    "no hard memory limit: a server above its budget is restarted, after the fact",
+    "no CPU limit: threads follow the CPU budget, the kernel does not hold them to it",
+    "no start at boot: run `genesis-stack apply` after a reboot",
+)
 
 
 class EmbeddedBackend:
     """Servers as children of a circus arbiter that belongs to the current user."""
 
     name = "embedded"
-    unenforced = (
-        "no sandbox: servers run with your user's rights and can reach the network",
-        "no hard memory limit: a server above its budget is restarted, after the fact",
-        "no CPU limit: threads follow the CPU budget, the kernel does not hold them to it",
-        "no start at boot: run `genesis-stack apply` after a reboot",
-    )
 
     def __init__(self, layout: Layout, runtime: Runtime | None = None) -> None:
+        self.unenforced: tuple[str, ...] = UNENFORCED
         self.layout = layout
         self.runtime = runtime or Runtime.this()
         self.ini = Path(circus_path(layout))
         self.arbiter = Arbiter(self.ini, layout.run, layout.state / "logs")
 
     def render(self, stack: Stack, resolved: Mapping[str, ResolvedModel]) -> tuple[RenderedFile, ...]:
-        """The arbiter's inis and the servers' configs."""
-        return render(stack, resolved, self.layout, self.runtime)
+        """The arbiter's inis and the servers' configs; no program that is not installed."""
+        absent = self._absent(stack)
+        self.unenforced = (*UNENFORCED, *(f"{name} is not installed: it does not run" for name in absent))
+        return render(stack, resolved, self.layout, self.runtime, absent)
+
+    def _absent(self, stack: Stack) -> dict[str, str]:
+        declared = programs(stack, self.layout, self.runtime, "embedded")
+        return {one.name: one.argv[0] for one in declared if shutil.which(one.argv[0]) is None}
+
+    def monitors(self, stack: Stack) -> tuple[Monitor, ...]:
+        """The installed ones, as further children of the arbiter."""
+        absent = self._absent(stack)
+        return tuple(
+            Monitor(
+                name=one.name,
+                host=one.host,
+                port=one.port,
+                reload_on=one.configs,
+                restart_on=(watcher_path(one.name, self.layout),),
+                secrets=tuple(PurePosixPath(self.layout.secrets) / name for name in one.secrets),
+            )
+            for one in programs(stack, self.layout, self.runtime, "embedded")
+            if one.name not in absent
+        )
 
     def triggers(self, model: str) -> tuple[tuple[PurePosixPath, ...], tuple[PurePosixPath, ...]]:
         """The model's config; and its ini, which says how its port and its process are set up."""
@@ -83,16 +109,24 @@ class EmbeddedBackend:
         ours = [pid] if pid is not None else self.arbiter.orphans()
         contents, modes = read_files([*desired.files, *known], self.live)
         services = self.processes(desired.services)
-        strangers = ports.strangers({service.port for service in desired.services.values()}, ours)
-        return Observation(contents, modes, services, self._foreign({*desired.files, *known}), strangers)
+        monitors = self._running(desired.monitors)
+        ours += [one.pid for one in monitors.values() if one.pid is not None]
+        taken = {service.port for service in desired.services.values()}
+        taken |= {monitor.port for monitor in desired.monitors.values()}
+        strangers = ports.strangers(taken, ours)
+        foreign = self._foreign({*desired.files, *known})
+        return Observation(contents, modes, services, foreign, strangers, monitors)
 
     def processes(self, services: Mapping[str, Service]) -> Mapping[str, ObservedService]:
         """What the arbiter knows of the servers; nothing when it does not run."""
+        return self._running(services)
+
+    def _running(self, names: Iterable[str]) -> dict[str, ObservedService]:
         if self.arbiter.pid is None:
-            return {model: _observed(None, {}) for model in services}
+            return {name: _observed(None, {}) for name in names}
         phases: Mapping[str, str] = self.arbiter.ask("status")["statuses"]
         infos: Mapping[str, Mapping[str, Mapping[str, Any]]] = self.arbiter.ask("stats")["infos"]
-        return {model: _observed(phases.get(model), infos.get(model, {})) for model in services}
+        return {name: _observed(phases.get(name), infos.get(name, {})) for name in names}
 
     def _foreign(self, known: set[PurePosixPath]) -> tuple[Foreign, ...]:
         """Inis that the arbiter would read though we did not write them."""
@@ -106,7 +140,7 @@ class EmbeddedBackend:
 
     def lint(self, staged: Path, desired: Desired) -> None:
         """Every staged server config is one that the servers of this version read, and rules load."""
-        lint_monitoring(staged)
+        lint_monitoring(staged, desired.monitors.values())
         for service in desired.services.values():
             for path in service.restart_on:
                 if path.suffix == ".json":
@@ -198,6 +232,26 @@ class EmbeddedBackend:
     def _living(self, model: str) -> dict[str, Mapping[str, Any]]:
         processes = self.arbiter.ask("stats", name=model)["info"]
         return {pid: info for pid, info in processes.items() if isinstance(info, dict)}
+
+    def start_monitor(self, monitor: Monitor) -> None:
+        """Start its process; the arbiter keeps it alive from then on."""
+        durable.mkdir(Path(data_directory(monitor.name, "embedded", self.layout)), 0o700)
+        durable.step(f"start {monitor.name}")
+        self.arbiter.ask("start", name=monitor.name, waiting=True)
+
+    def reload_monitor(self, monitor: Monitor) -> None:
+        """SIGHUP."""
+        durable.step(f"reload {monitor.name}")
+        self.arbiter.ask("signal", name=monitor.name, signum=int(signal.SIGHUP))
+
+    def stop_monitor(self, name: str) -> None:
+        """Take it out of the arbiter."""
+        self.release(name)
+
+    def forget_monitor(self, name: str) -> None:
+        """Take it out of the arbiter, and remove its data."""
+        self.release(name)
+        durable.remove_tree(Path(data_directory(name, "embedded", self.layout)))
 
     def shutdown(self) -> None:
         """End all servers and the arbiter."""

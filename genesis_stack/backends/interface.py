@@ -20,7 +20,8 @@ class Service:
     `weights` and `config` are the SHA-256 digests that `/health` must echo, `config` being that of the
     rendered config's bytes. `memory` is the budget in bytes, `max_exposure` the worst score that systemd may
     give its sandbox, from 0 to 10. `restart_on` and `rebind_on` are the rendered
-    files whose change restarts the server, or closes and opens its port. Times are seconds.
+    files whose change restarts the server, or closes and opens its port; `reread` are those that it reads
+    again by itself. `secrets` are the names of those that the host must keep for it. Times are seconds.
     """
 
     model: str
@@ -36,6 +37,24 @@ class Service:
     max_exposure: float
     restart_on: tuple[PurePosixPath, ...]
     rebind_on: tuple[PurePosixPath, ...] = ()
+    reread: tuple[PurePosixPath, ...] = ()
+    secrets: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Monitor:
+    """One program that watches the servers, as it must run.
+
+    Its name holds a dot, which no model's can. A change of a file in `reload_on` makes it read its
+    configuration again, one in `restart_on` starts it anew. `secrets` are files that it must find.
+    """
+
+    name: str
+    host: str
+    port: int
+    reload_on: tuple[PurePosixPath, ...]
+    restart_on: tuple[PurePosixPath, ...]
+    secrets: tuple[PurePosixPath, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +69,7 @@ class Desired:
     files: Mapping[PurePosixPath, RenderedFile]
     services: Mapping[str, Service]
     digests: tuple[str, ...]
+    monitors: Mapping[str, Monitor] = field(default_factory=dict)
 
     @classmethod
     def nothing(cls) -> Desired:
@@ -59,12 +79,16 @@ class Desired:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """One answer of `/health`; `status` is `starting`, `ready`, `draining`, `failed` or `unreachable`."""
+    """One answer of `/health`; `status` is `starting`, `ready`, `draining`, `failed` or `unreachable`.
+
+    `access` is the digest of the clients and keys in force, empty where none are declared.
+    """
 
     status: str
     weights: str = ""
     config: str = ""
     detail: str = ""
+    access: str = ""
 
     def serves(self, service: Service) -> bool:
         """Whether this is the server that the stack asks for, and ready."""
@@ -138,6 +162,7 @@ class Observation:
     services: Mapping[str, ObservedService]
     foreign: tuple[Foreign, ...] = ()
     listeners: Mapping[int, Listener] = field(default_factory=dict)
+    monitors: Mapping[str, ObservedService] = field(default_factory=dict)
 
 
 class LintError(GenesisError):
@@ -201,6 +226,21 @@ class Backend(Protocol):
 
     def finish_beside(self, service: Service, *, keep_new: bool) -> None:
         """End one of the two: the old one, or the new one when it did not become ready."""
+
+    def monitors(self, stack: Stack) -> tuple[Monitor, ...]:
+        """The programs that watch the stack here, in the order in which they start."""
+
+    def start_monitor(self, monitor: Monitor) -> None:
+        """Start a program that watches, and let it come back after a boot where the manager can."""
+
+    def reload_monitor(self, monitor: Monitor) -> None:
+        """Let it read its configuration again, without a gap."""
+
+    def stop_monitor(self, name: str) -> None:
+        """Stop it and forget it; its data stay."""
+
+    def forget_monitor(self, name: str) -> None:
+        """Stop it and remove its data."""
 
     def shutdown(self) -> None:
         """End the process manager itself where it is ours."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
 from genesis_stack import process
-from genesis_stack.backends.interface import LintError
+from genesis_stack.backends.interface import LintError, Monitor
 
 CHECKS: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
     ("*.rules.yml", ("promtool", "check", "rules")),
@@ -17,12 +18,16 @@ CHECKS: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
 """Names of rendered files, and the command that checks one (promtool(1), amtool(1))."""
 
 
-def lint_monitoring(staged: Path) -> None:
-    """Check every rule file and config below `staged`.
+def lint_monitoring(staged: Path, monitors: Iterable[Monitor] = ()) -> None:
+    """Check every rule file and config below `staged`, and that the secrets of `monitors` are there.
 
     Raises:
-        LintError: with what the tool said of the first file that it refuses.
+        LintError: a secret is missing; or what the tool said of the first file that it refuses.
     """
+    for monitor in monitors:
+        for secret in monitor.secrets:
+            if not Path(secret).is_file():
+                raise LintError(f"{monitor.name}: the secret {secret.name} is missing: write it to {secret}")
     for pattern, command in CHECKS:
         if shutil.which(command[0]) is None:
             continue

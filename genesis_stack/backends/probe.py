@@ -25,6 +25,7 @@ def ask(service: Service) -> Health:
             str(body.get("model_digest", "")),
             str(body.get("config_digest", "")),
             str(body.get("reason", "")),
+            str(body.get("access_digest", "")),
         )
     except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError, AttributeError) as error:
         return Health("unreachable", detail=str(error) or type(error).__name__)

@@ -11,7 +11,7 @@ import os
 import re
 import shlex
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -23,6 +23,7 @@ from genesis_stack.backends.interface import (
     Foreign,
     Health,
     LintError,
+    Monitor,
     Observation,
     ObservedService,
     Service,
@@ -35,11 +36,13 @@ from genesis_stack.backends.units import (
     declared_limits,
     drop_ins,
     observed,
+    observed_monitor,
     parse_show,
     sandbox_of,
 )
 from genesis_stack.layout import Layout
 from genesis_stack.render import RenderedFile, ResolvedModel, Runtime
+from genesis_stack.render.monitoring.programs import programs, unit_name
 from genesis_stack.render.serve import config_path
 from genesis_stack.render.systemd import (
     SLICE,
@@ -83,25 +86,49 @@ class SystemdBackend:
         restart = (config_path(model, self.layout), UNITS / service_name(model))
         return restart, (UNITS / socket_name(model),)
 
+    def monitors(self, stack: Stack) -> tuple[Monitor, ...]:
+        """Services of their own, beside the models' slice."""
+        return tuple(
+            Monitor(
+                name=one.name,
+                host=one.host,
+                port=one.port,
+                reload_on=one.configs,
+                restart_on=(UNITS / one.unit,),
+                secrets=tuple(PurePosixPath(self.layout.secrets) / name for name in one.secrets),
+            )
+            for one in programs(stack, self.layout, self.runtime, "systemd")
+        )
+
     def live(self, path: PurePosixPath) -> Path:
         """Rendered paths are the host's own."""
         return Path(path)
 
     def observe(self, desired: Desired, known: Sequence[PurePosixPath]) -> Observation:
         """One `systemctl show`, one look at /proc, and the files."""
-        units = self._show(desired.services)
+        units = self._show(desired.services, desired.monitors)
         contents, modes = read_files([*desired.files, *known], self.live)
         services = self._observed(desired.services, units, contents)
-        ours = {1} | {one.pid for one in services.values() if one.pid is not None}
-        strangers = ports.strangers({service.port for service in desired.services.values()}, ours)
-        return Observation(contents, modes, services, tuple(_foreign(units)), strangers)
+        monitors = {
+            name: observed_monitor(
+                units[unit_name(name)], declared_limits(contents.get(UNITS / unit_name(name)) or "")
+            )
+            for name in desired.monitors
+        }
+        running = (*services.values(), *monitors.values())
+        ours = {1} | {one.pid for one in running if one.pid is not None}
+        taken = {service.port for service in desired.services.values()}
+        taken |= {monitor.port for monitor in desired.monitors.values()}
+        strangers = ports.strangers(taken, ours)
+        return Observation(contents, modes, services, tuple(_foreign(units)), strangers, monitors)
 
     def processes(self, services: Mapping[str, Service]) -> Mapping[str, ObservedService]:
         """One `systemctl show`."""
         return self._observed(services, self._show(services), {})
 
-    def _show(self, services: Mapping[str, Service]) -> dict[str, Unit]:
+    def _show(self, services: Mapping[str, Service], monitors: Iterable[str] = ()) -> dict[str, Unit]:
         names = [unit for model in services for unit in (service_name(model), socket_name(model))]
+        names += map(unit_name, monitors)
         if not names:
             return {}
         argv = ["systemctl", "show", f"--property={','.join(PROPERTIES)}", SLICE, *names]
@@ -125,7 +152,7 @@ class SystemdBackend:
 
     def lint(self, staged: Path, desired: Desired) -> None:
         """No word from `systemd-analyze verify`, no sandbox weaker than the stack allows, rules that load."""
-        lint_monitoring(staged)
+        lint_monitoring(staged, desired.monitors.values())
         folder = staged / UNITS.relative_to("/")
         units = sorted(folder.iterdir())
         argv: list[str | Path] = ["systemd-analyze", "verify", "--man=no", *units]
@@ -158,6 +185,7 @@ class SystemdBackend:
             _do("systemd-tmpfiles", "--create", TMPFILES)
         _do("systemctl", "daemon-reload")
         names = [unit for model in desired.services for unit in (service_name(model), socket_name(model))]
+        names += map(unit_name, desired.monitors)
         if names:
             _do("systemctl", "enable", "--quiet", TARGET, *names)
 
@@ -209,6 +237,25 @@ class SystemdBackend:
             durable.remove(second)
             _do("systemctl", "daemon-reload")
 
+    def start_monitor(self, monitor: Monitor) -> None:
+        """Start its unit."""
+        _do("systemctl", "restart", unit_name(monitor.name))
+
+    def reload_monitor(self, monitor: Monitor) -> None:
+        """SIGHUP, by its unit's ExecReload=."""
+        _do("systemctl", "reload", unit_name(monitor.name))
+
+    def stop_monitor(self, name: str) -> None:
+        """Stop its unit and forget it at boot."""
+        with contextlib.suppress(process.ProcessError):  # no such unit: nothing to stop
+            _do("systemctl", "disable", "--quiet", "--now", unit_name(name))
+
+    def forget_monitor(self, name: str) -> None:
+        """Stop it and let systemd remove its StateDirectory=."""
+        self.stop_monitor(name)
+        with contextlib.suppress(process.ProcessError):  # none there
+            _do("systemctl", "clean", "--what=state", unit_name(name))
+
     def shutdown(self) -> None:
         """The manager is the system's: it stays; our target no longer pulls anything in."""
         with contextlib.suppress(process.ProcessError):
@@ -221,15 +268,20 @@ class SystemdBackend:
             "--no-pager",
             "--output=cat",
             f"--lines={lines}",
-            f"--unit={service_name(model)}",
+            f"--unit={_unit(model)}",
         ]
         return process.run(argv, check=False).stdout.splitlines()
 
     def follow_log(self, model: str, lines: int) -> Iterator[str]:
         """The journal of its service, as it grows."""
         return process.stream(
-            ["journalctl", "--follow", "--output=cat", f"--lines={lines}", f"--unit={service_name(model)}"]
+            ["journalctl", "--follow", "--output=cat", f"--lines={lines}", f"--unit={_unit(model)}"]
         )
+
+
+def _unit(name: str) -> str:
+    """The service unit of a model or of a monitor, whose name holds a dot."""
+    return unit_name(name) if "." in name else service_name(name)
 
 
 def _do(*argv: str | PurePosixPath, timeout: float = JOB_SECONDS) -> None:

@@ -72,6 +72,16 @@ def observed(service: Unit, socket: Unit, declared: Mapping[str, str]) -> Observ
     )
 
 
+def observed_monitor(service: Unit, declared: Mapping[str, str]) -> ObservedService:
+    """A program that opens its own port, from its service unit."""
+    socket = {
+        "UnitFileState": service.get("UnitFileState", ""),
+        "ActiveState": "active",
+        "NeedDaemonReload": "no",
+    }
+    return observed(service, socket, declared)
+
+
 def _unix_time(monotonic_us: int) -> float | None:
     if monotonic_us == 0:
         return None

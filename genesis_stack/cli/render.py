@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,31 +25,38 @@ if TYPE_CHECKING:
 )
 @click.option("--json", "as_json", is_flag=True, help="Say what changed as JSON.")
 def render(stack: Path, check: bool, output: Path | None, as_json: bool) -> int:
-    """Write the systemd units and configs that STACK (stack.yaml) renders to.
+    """Write the systemd units and configs that STACK (stack.yaml) renders to, and beside them alerts/.
 
     They are what `apply` installs on a host where genesis-stack stands in /opt/genesis-stack/venv.
     """
     from genesis_stack.layout import Layout
     from genesis_stack.render import INSTALLED, as_declared, systemd
-    from genesis_stack.render.committed import compare, settle
+    from genesis_stack.render.committed import apart, compare, settle
     from genesis_stack.spec.load import load
 
     loaded, layout = load(stack), Layout.system()
     files = systemd.render(loaded, as_declared(loaded, layout), layout, INSTALLED)
+    units, alerts = apart(files, loaded, layout)
     directory = output or stack.parent / "units"
-    differences = compare(directory, files, layout)
-    if not check:
-        settle(directory, differences)
+    watching = output / "alerts" if output else stack.parent / "alerts"
+    changes = {directory: compare(directory, units, layout), watching: compare(watching, alerts, layout)}
+    for place, differences in changes.items():
+        if not check:
+            settle(place, differences)
+        if not as_json:
+            _tell(place, differences, check=check)
     if as_json:
-        click.echo(json.dumps(_data(directory, differences), indent=2))
-    else:
-        _tell(directory, differences, check=check)
-    return ExitCode.CHANGES if check and differences else ExitCode.OK
+        click.echo(json.dumps(_data(directory, changes), indent=2))
+    return ExitCode.CHANGES if check and any(changes.values()) else ExitCode.OK
 
 
-def _data(directory: Path, differences: Sequence[Difference]) -> dict[str, object]:
-    changes = [{"path": str(change.path), "action": change.action} for change in differences]
-    return {"schema_version": 1, "directory": str(directory), "changes": changes}
+def _data(directory: Path, changes: Mapping[Path, Sequence[Difference]]) -> dict[str, object]:
+    listed = [
+        {"directory": str(place), "path": str(change.path), "action": change.action}
+        for place, differences in changes.items()
+        for change in differences
+    ]
+    return {"schema_version": 1, "directory": str(directory), "changes": listed}
 
 
 def _tell(directory: Path, differences: Sequence[Difference], *, check: bool) -> None:

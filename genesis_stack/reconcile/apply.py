@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from genesis_stack import durable
-from genesis_stack.backends import Backend, Desired, Phase, Service
+from genesis_stack.backends import Backend, Desired, Monitor, Phase, Service
 from genesis_stack.errors import ExitCode, GenesisError
 from genesis_stack.layout import Layout
 from genesis_stack.modelstore.store import Store
@@ -63,7 +63,8 @@ class Host:
         transaction = self.transaction
         situation = transaction.situation(desired, transaction.generations.current())
         lacking = missing(desired, Store(self.layout.models))
-        return make_plan(replace(situation, missing=lacking, unfinished=unfinished))
+        secrets = missing_secrets(desired, self.layout)
+        return make_plan(replace(situation, missing=lacking, unfinished=unfinished, secrets=secrets))
 
     def apply(self, stack: Stack, source: str, fetch: Fetch, *, expected: str | None = None) -> Plan:
         """Make the host agree with the stack; returns the plan that was carried out.
@@ -117,9 +118,11 @@ class Host:
     def down(self) -> list[str]:
         """Stop every server and our process manager; returns the models that ran."""
         transaction = self.transaction
-        services = transaction.generations.load(transaction.generations.current()).services
-        seen = self.backend.processes(services)
+        current = transaction.generations.load(transaction.generations.current())
+        seen = self.backend.processes(current.services)
         running = [model for model, one in seen.items() if one.phase in {Phase.RUNNING, Phase.STARTING}]
+        for name in current.monitors:  # before the servers: nobody is to be told that they are down
+            self.backend.stop_monitor(name)
         for model in running:
             self.backend.stop(model)
         self.backend.shutdown()
@@ -133,9 +136,13 @@ class Host:
         inventory = read_state(self.layout).inventory
         known = Generations(self.layout)
         services: dict[str, Service] = {}
+        monitors: dict[str, Monitor] = {}
         for number in known.numbers():
             with contextlib.suppress(GenerationError):  # a damaged one must not keep the rest here
                 services |= known.info(number).services
+                monitors |= known.info(number).monitors
+        for name in monitors:
+            self.backend.forget_monitor(name)
         for model in services:
             self.backend.release(model)
         self.backend.shutdown()
@@ -163,6 +170,13 @@ def missing(desired: Desired, store: Store) -> dict[str, str]:
                 state = "changed since it was verified" if path.exists() else "is not in the store"
                 found.setdefault(model, f"{path.name[:12]}… {state}")
     return found
+
+
+def missing_secrets(desired: Desired, layout: Layout) -> dict[str, str]:
+    """Secrets that a server needs and the host does not have, with the place where each must stand."""
+    names = dict.fromkeys(name for service in desired.services.values() for name in service.secrets)
+    places = {name: layout.secrets / name for name in names}
+    return {name: str(place) for name, place in places.items() if not place.is_file()}
 
 
 def model_files(desired: Desired) -> dict[str, tuple[Path, ...]]:

@@ -8,6 +8,7 @@ from genesis_stack.modelstore.store import Store
 from genesis_stack.protocol.serve_config import FileRef
 from genesis_stack.reconcile.generations import digest
 from genesis_stack.render import ResolvedModel, sandbox
+from genesis_stack.render.access import clients_path, secrets_of
 from genesis_stack.render.serve import config_path
 from genesis_stack.spec.model import Stack, Weights
 
@@ -51,6 +52,9 @@ def desire(stack: Stack, source: str, backend: Backend, layout: Layout) -> Desir
             max_exposure=sandbox.policy(stack, name).max_exposure,
             restart_on=restart_on,
             rebind_on=rebind_on,
+            reread=(clients_path(layout),) if stack.clients else (),
+            secrets=secrets_of(stack, name),
         )
+    monitors = {one.name: one for one in backend.monitors(stack)}
     digests = {file.sha256 for one in resolved.values() for file in one.files}
-    return Desired(stack.name, source, files, services, tuple(sorted(digests)))
+    return Desired(stack.name, source, files, services, tuple(sorted(digests)), monitors)

@@ -36,6 +36,7 @@ def find_drift(host: Host) -> list[Drift]:
     seen, services = situation.seen, situation.desired.services
     models = [_drift("model file", model, reason, "fetches it") for model, reason in lacking.items()]
     ports = {service.port: service.model for service in services.values()}
+    ports |= {monitor.port: monitor.name for monitor in situation.desired.monitors.values()}
     rogues = [_listener(ports[port], holder) for port, holder in seen.listeners.items()]
     return [*_files(situation), *models, *_services(situation), *rogues]
 
@@ -64,8 +65,9 @@ def _files(situation: Situation) -> list[Drift]:
 
 def _services(situation: Situation) -> list[Drift]:
     found = []
-    for model in situation.desired.services:
-        seen = situation.seen.services.get(model, ObservedService(Phase.ABSENT))
+    running = {**situation.seen.services, **situation.seen.monitors}
+    for model in (*situation.desired.services, *situation.desired.monitors):
+        seen = running.get(model, ObservedService(Phase.ABSENT))
         if seen.phase not in {Phase.RUNNING, Phase.STARTING}:
             found.append(_drift("stopped", model, f"is {seen.phase}", "starts it"))
             continue

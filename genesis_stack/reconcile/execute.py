@@ -10,8 +10,9 @@ from pathlib import Path, PurePosixPath
 
 from genesis_stack import durable
 from genesis_stack.backends import Backend, Desired, Service
-from genesis_stack.reconcile.health import gate
-from genesis_stack.reconcile.steps import SERVES, Action, Plan, Step
+from genesis_stack.reconcile.health import gate, see_reread
+from genesis_stack.reconcile.monitors import carry_out
+from genesis_stack.reconcile.steps import MONITORS, SERVES, Action, Plan, Step
 
 Say = Callable[[str], None]
 """Takes one line of the story."""
@@ -40,11 +41,15 @@ class Execution:
             GenesisError, ProcessError, OSError: a step failed.
         """
         for step in plan.steps:
-            if step.action not in SERVES and step.action is not Action.FETCH:
+            if step.action not in SERVES | MONITORS and step.action is not Action.FETCH:
                 self._change(step)
         serves = [step for step in plan.steps if step.action in SERVES]
         for _, wave in itertools.groupby(serves, key=lambda step: step.wave):
             self._serve(list(wave))
+        for step in plan.steps:
+            if step.action in MONITORS:
+                self.say(f"{step.action} {step.target}: {step.reason}")
+                carry_out(step, self.desired.monitors[step.target], self.backend)
 
     def _change(self, step: Step) -> None:
         match step.action:
@@ -54,11 +59,17 @@ class Execution:
                 self._install(PurePosixPath(step.target))
             case Action.DELETE:
                 durable.remove(self.backend.live(PurePosixPath(step.target)))
+            case Action.STOP_MONITOR:
+                self.say(f"stopping {step.target}: {step.reason}")
+                self.backend.stop_monitor(step.target)
             case Action.RELEASE:
                 self.say(f"stopping {step.target}: {step.reason}")
                 self.backend.release(step.target)
             case Action.RELOAD:
                 self.backend.reload(self.desired)
+            case Action.REREAD:
+                self.say(f"{step.target}: {step.reason}")
+                see_reread(self.desired.services[step.target], self.backend)
 
     def _install(self, path: PurePosixPath) -> None:
         file = self.desired.files[path]

@@ -23,7 +23,7 @@ from typing import Final, Literal
 from pydantic import BaseModel, ConfigDict
 
 from genesis_stack import durable
-from genesis_stack.backends import Desired, Service
+from genesis_stack.backends import Desired, Monitor, Service
 from genesis_stack.errors import GenesisError
 from genesis_stack.layout import Layout
 from genesis_stack.render import RenderedFile
@@ -67,6 +67,7 @@ class StoredGeneration(_Frozen):
     name: str
     files: tuple[StoredFile, ...]
     services: dict[str, Service]
+    monitors: dict[str, Monitor] = {}
 
 
 class StoredModels(_Frozen):
@@ -132,6 +133,7 @@ class Generations:
                 for file in desired.files.values()
             ),
             services=dict(desired.services),
+            monitors=dict(desired.monitors),
         )
         models = StoredModels(digests=desired.digests)
         durable.write(scratch / "models.json", models.model_dump_json(indent=2) + "\n", 0o600)
@@ -176,7 +178,7 @@ class Generations:
             models = StoredModels.model_validate_json((root / "models.json").read_bytes())
         except (OSError, ValueError) as error:
             raise GenerationError(f"generation {number} is damaged: {error}") from None
-        return Desired(stored.name, source, files, stored.services, models.digests)
+        return Desired(stored.name, source, files, stored.services, models.digests, stored.monitors)
 
     def _load_files(
         self, root: Path, stored: StoredGeneration

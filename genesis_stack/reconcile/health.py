@@ -13,9 +13,12 @@ from typing import Final
 
 from genesis_stack.backends import Backend, Health, ObservedService, Phase, Service
 from genesis_stack.errors import GenesisError
+from genesis_stack.protocol.access import KEYS_FILE, access_digest
 
 POLL_SECONDS: Final = 0.1
 UNREACHABLE: Final = Health("unreachable")
+REREAD_SECONDS: Final = 15.0
+"""How long a running server may take until it tells that it has read who may call."""
 CRASHES: Final = 3
 """Processes that may die under the gate before it gives up."""
 
@@ -70,6 +73,28 @@ class _Watch:
         if self.last.status == "ready":
             return "another server answers: its model or config digest is not the one applied"
         return f"{self.last.status} {self.last.detail}".strip()
+
+
+def access_in_force(service: Service, backend: Backend) -> str:
+    """The digest of the clients and keys on disk, as a server that has read them tells it; "" for none."""
+    for path in service.reread:
+        clients, keys = backend.live(path), backend.live(path.with_name(KEYS_FILE))
+        return access_digest(clients.read_bytes(), keys.read_bytes() if keys.exists() else None)
+    return ""
+
+
+def see_reread(service: Service, backend: Backend) -> None:
+    """Wait until a running server has taken up the clients and keys on disk.
+
+    Raises:
+        GateError: it did not within `REREAD_SECONDS`.
+    """
+    wanted = access_in_force(service, backend)
+    deadline = time.monotonic() + REREAD_SECONDS
+    while backend.health(service).access != wanted:
+        if time.monotonic() > deadline:
+            raise GateError(service.model, f"has not read its clients again after {REREAD_SECONDS:g} s")
+        time.sleep(POLL_SECONDS)
 
 
 def gate(services: Sequence[Service], backend: Backend, say: Callable[[str, str], None]) -> dict[str, float]:

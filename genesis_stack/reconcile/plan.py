@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from genesis_stack.backends import Desired, Observation, ObservedService, Phase, Service
+from genesis_stack.reconcile import monitors
 from genesis_stack.reconcile.steps import Action, Plan, Step, in_waves
 
 
@@ -20,7 +21,7 @@ class Situation:
     are models whose restart an interrupted run may have left out, `settled` those whose running server is
     the desired one though its files were changed meanwhile. `room` is the memory in bytes that a second
     server beside a running one may use. `remarks` says what changed files mean. `load_seconds` is how long a
-    model's last start took.
+    model's last start took. `secrets` says where each secret that the host lacks would have to stand.
     """
 
     desired: Desired
@@ -35,6 +36,7 @@ class Situation:
     remarks: Mapping[PurePosixPath, str] = field(default_factory=dict)
     load_seconds: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    secrets: Mapping[str, str] = field(default_factory=dict)
 
 
 def make_plan(situation: Situation) -> Plan:
@@ -46,24 +48,58 @@ def make_plan(situation: Situation) -> Plan:
     touched = {PurePosixPath(step.target) for step in writes}
     released = dict(_releases(situation, touched))
     serves = list(_serves(situation, touched, released))
+    stopped = monitors.stopped(situation.previous, situation.desired, situation.seen.monitors, touched)
+    ends = [Step(Action.STOP_MONITOR, name, reason) for name, reason in stopped.items()]
+    watching = list(_watching(situation, touched, stopped))
     releases = [
         Step(Action.RELEASE, model, reason, consequence=_gap(reason)) for model, reason in released.items()
     ]
     reloads = []
     if (
         foreign
-        or writes
+        or _managed(situation, touched)
         or deletes
         or releases
         or any(_unread(one) for one in situation.seen.services.values())
+        or any(
+            _unread(situation.seen.monitors.get(name, monitors.ABSENT)) for name in situation.desired.monitors
+        )
     ):
         reloads = [
             Step(Action.RELOAD, "process manager", "it must know the files above and start them at boot")
         ]
+    rereads = list(_rereads(situation, touched, {step.target for step in serves}))
     waves = in_waves(serves, {model: _beside(situation, model) for model in situation.desired.services})
-    steps = (*fetches, *releases, *foreign, *writes, *deletes, *reloads, *waves)
+    steps = (*fetches, *ends, *releases, *foreign, *writes, *deletes, *reloads, *rereads, *waves, *watching)
     blockers = tuple(_blockers(situation))
     return Plan(situation.desired.name, situation.base, steps, blockers, situation.notes if steps else ())
+
+
+def _watching(
+    situation: Situation, touched: set[PurePosixPath], stopped: Mapping[str, str]
+) -> Iterator[Step]:
+    """Steps of the monitors; one that an interrupted run may have left out is done again."""
+    unread = {
+        path
+        for name, monitor in situation.desired.monitors.items()
+        if name in situation.unfinished
+        for path in monitor.reload_on
+    }
+    yield from monitors.steps(situation.desired, situation.seen.monitors, touched | unread, stopped)
+
+
+def _managed(situation: Situation, touched: set[PurePosixPath]) -> set[PurePosixPath]:
+    """What the process manager must know of: not the files that only servers read."""
+    return touched - {path for service in situation.desired.services.values() for path in service.reread}
+
+
+def _rereads(situation: Situation, touched: set[PurePosixPath], starting: Collection[str]) -> Iterator[Step]:
+    for model, service in situation.desired.services.items():
+        changed = sorted(path.name for path in touched & set(service.reread))
+        seen = situation.seen.services.get(model, ObservedService(Phase.ABSENT))
+        if changed and model not in starting and seen.phase is Phase.RUNNING:
+            text = f"{model} reads it before its next request: no restart, nobody waits"
+            yield Step(Action.REREAD, model, f"{', '.join(changed)} changes", consequence=text)
 
 
 def _unread(service: ObservedService) -> bool:
@@ -204,11 +240,23 @@ def _beside(situation: Situation, model: str) -> bool:
 
 
 def _blockers(situation: Situation) -> Iterator[str]:
+    for secret, place in sorted(situation.secrets.items()):
+        yield (
+            f"secret {secret} is not on this host: put it into {place} (mode 0600), or let "
+            "`genesis-stack clients add` make it when it signs a client's requests"
+        )
     for model, service in situation.desired.services.items():
         holder = situation.seen.listeners.get(service.port)
         if holder is not None:
             remedy = f"kill {holder.pid}" if holder.pid else "ask its user to stop it"
             yield f"port {service.port} of {model} is taken by {holder}: {remedy}, or give it another port"
+    for name, monitor in situation.desired.monitors.items():
+        holder = situation.seen.listeners.get(monitor.port)
+        if holder is not None:
+            yield (
+                f"port {monitor.port} of {name} is taken by {holder}: stop it, choose another port under "
+                "monitoring, or use the one that runs with mode: external"
+            )
 
 
 def unified_diff(path: str, before: str | None, after: str | None) -> str:

@@ -20,13 +20,19 @@ class Action(StrEnum):
     SET_ASIDE = "set aside"  # move a stranger's file out of the way, keeping it
     WRITE = "write"  # install a rendered file
     DELETE = "delete"  # remove a file of ours that nothing needs any more
+    STOP_MONITOR = "stop monitor"  # end a program that watches
     RELEASE = "release"  # stop a server and close its port
     RELOAD = "reload"  # let the process manager read its files
+    REREAD = "reread"  # see a running server take up who may call; nobody waits
     START = "start"  # start a server that does not run
     RESTART = "restart"  # replace a running server; its clients queue meanwhile
     BESIDE = "replace"  # start the new server beside the running one, then end the old
+    START_MONITOR = "start monitor"  # start a program that watches
+    RELOAD_MONITOR = "reload monitor"  # let it read its configuration again
 
 
+MONITORS: Final = frozenset({Action.START_MONITOR, Action.RELOAD_MONITOR})
+"""What is done once the servers serve."""
 SERVES: Final = frozenset({Action.START, Action.RESTART, Action.BESIDE})
 """Actions after which health decides."""
 
@@ -69,8 +75,8 @@ class Plan:
         return sha256(json.dumps([self.base, steps, self.blockers]).encode()).hexdigest()
 
     def restarted(self) -> tuple[str, ...]:
-        """Models that this plan starts or restarts."""
-        return tuple(step.target for step in self.steps if step.action in SERVES)
+        """Models and monitors that this plan starts, restarts or reloads."""
+        return tuple(step.target for step in self.steps if step.action in SERVES | MONITORS)
 
 
 @dataclass(frozen=True, slots=True)

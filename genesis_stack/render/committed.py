@@ -11,7 +11,9 @@ from typing import Final
 
 from genesis_stack.layout import Layout
 from genesis_stack.render.files import RenderedFile
+from genesis_stack.render.monitoring import cases_file, directory, external_paths
 from genesis_stack.render.systemd import ABOUT, UNITS
+from genesis_stack.spec.model import Stack
 
 _ETC: Final = PurePosixPath("/etc")
 
@@ -40,16 +42,28 @@ class Difference:
         return "".join(unified_diff(before, after, *names))
 
 
-def compare(directory: Path, files: Iterable[RenderedFile], layout: Layout) -> tuple[Difference, ...]:
-    """Where `directory` and the rendered files differ, by path.
+def apart(
+    files: Iterable[RenderedFile], stack: Stack, layout: Layout
+) -> tuple[list[RenderedFile], list[RenderedFile]]:
+    """Units and configs on one side; on the other what watches, with the tests of its rules."""
+    above = (directory(layout), *(path.parent for path in external_paths(stack)))
+    units, alerts = [], []
+    for file in files:
+        (alerts if file.path.parent in above else units).append(file)
+    cases = cases_file(stack, layout)
+    return units, [*alerts, *([cases] if cases else [])]
 
-    Files of the directory that were never rendered are not looked at.
+
+def compare(folder: Path, files: Iterable[RenderedFile], layout: Layout) -> tuple[Difference, ...]:
+    """Where `folder` and the rendered files differ, by path.
+
+    Files of the folder that were never rendered are not looked at.
     """
     rendered = {_place(file, layout): file.content for file in files}
-    committed = dict(_ours(directory))
+    committed = dict(_ours(folder))
     for path in rendered.keys() - committed.keys():
-        if (directory / path).exists():
-            committed[path] = (directory / path).read_text(encoding="utf-8")
+        if (folder / path).exists():
+            committed[path] = (folder / path).read_text(encoding="utf-8")
     return tuple(
         Difference(path, committed.get(path), rendered.get(path))
         for path in sorted(rendered.keys() | committed.keys())
@@ -69,7 +83,9 @@ def settle(directory: Path, differences: Iterable[Difference]) -> None:
 
 
 def _place(file: RenderedFile, layout: Layout) -> PurePosixPath:
-    """Units at the top, the rest by what it is: models/, sysusers.d/, tmpfiles.d/."""
+    """Units and what watches at the top, the rest by what it is: models/, sysusers.d/, tmpfiles.d/."""
+    if file.path.suffix == ".yml":
+        return PurePosixPath(file.path.name)
     for above in (UNITS, PurePosixPath(layout.config), _ETC):
         if file.path.is_relative_to(above):
             return file.path.relative_to(above)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Final
 
@@ -18,6 +18,9 @@ from genesis_stack.errors import ExitCode, GenesisError
 from genesis_stack.layout import Layout
 from genesis_stack.render.access import clients_file
 from genesis_stack.render.files import RenderedFile, ResolvedModel, Runtime
+from genesis_stack.render.monitoring import monitoring_files
+from genesis_stack.render.monitoring.programs import Program, programs
+from genesis_stack.render.monitoring.units import HEAP
 from genesis_stack.render.serve import config_file, config_path
 from genesis_stack.spec.model import Stack
 
@@ -54,9 +57,16 @@ def log_path(name: str, stream: str, layout: Layout) -> PurePosixPath:
 
 
 def render(
-    stack: Stack, resolved: Mapping[str, ResolvedModel], layout: Layout, runtime: Runtime
+    stack: Stack,
+    resolved: Mapping[str, ResolvedModel],
+    layout: Layout,
+    runtime: Runtime,
+    absent: Collection[str] = (),
 ) -> tuple[RenderedFile, ...]:
-    """All files of the embedded backend, owned by whoever runs it."""
+    """All files of the embedded backend, owned by whoever runs it.
+
+    `absent` are monitors whose programs are not installed here.
+    """
     arbiter = _ini([_arbiter(layout), _memory_guard(layout)])
     files = [RenderedFile(circus_path(layout), arbiter, 0o644, owner=""), _logging(layout)]
     files += clients_file(stack, layout, owner="")
@@ -66,6 +76,11 @@ def render(
         ini = _ini([_socket(name, listen, model.port), watcher])
         files.append(RenderedFile(watcher_path(name, layout), ini, 0o644, owner=""))
         files.append(config_file(stack, name, resolved[name], layout, owner=""))
+    for program in programs(stack, layout, runtime, "embedded"):
+        if program.name not in absent:
+            ini = _ini(_monitor(program, layout))
+            files.append(RenderedFile(watcher_path(program.name, layout), ini, 0o644, owner=""))
+    files += monitoring_files(stack, layout, "", lambda secret: str(layout.secrets / secret))
     return tuple(files)
 
 
@@ -120,16 +135,6 @@ def _socket(name: str, host: str, port: int) -> Section:
 
 def _watcher(name: str, drain_timeout: float, layout: Layout, runtime: Runtime) -> Section:
     program, config = (shlex.quote(str(path)) for path in (runtime.genesis_serve, config_path(name, layout)))
-    streams = [
-        (f"{stream}_stream.{option}", value)
-        for stream in ("stdout", "stderr")
-        for option, value in (
-            ("class", "FileStream"),
-            ("filename", log_path(name, stream, layout)),
-            ("max_bytes", LOG_BYTES),
-            ("backup_count", LOG_FILES),
-        )
-    ]
     return f"watcher:{name}", [
         ("cmd", f"{program} --config {config} --fd 0"),
         ("stdin_socket", name),
@@ -138,7 +143,37 @@ def _watcher(name: str, drain_timeout: float, layout: Layout, runtime: Runtime) 
         ("max_retry", 1),  # attempts of one start; circus does nothing else while it repeats them
         ("stop_signal", "SIGTERM"),
         ("graceful_timeout", drain_timeout + DRAIN_MARGIN),
-        *streams,
+        *_streams(name, layout),
+    ]
+
+
+def _monitor(program: Program, layout: Layout) -> Sequence[Section]:
+    """A program that opens its own port; `GOMEMLIMIT` is all that bounds its memory here."""
+    watcher = (
+        f"watcher:{program.name}",
+        [
+            ("cmd", shlex.join(program.argv)),
+            ("autostart", False),
+            ("copy_env", True),
+            ("max_retry", 1),
+            ("stop_signal", "SIGTERM"),
+            ("graceful_timeout", DRAIN_MARGIN),
+            *_streams(program.name, layout),
+        ],
+    )
+    return [watcher, (f"env:{program.name}", [("GOMEMLIMIT", int(program.memory * HEAP))])]
+
+
+def _streams(name: str, layout: Layout) -> list[tuple[str, object]]:
+    return [
+        (f"{stream}_stream.{option}", value)
+        for stream in ("stdout", "stderr")
+        for option, value in (
+            ("class", "FileStream"),
+            ("filename", log_path(name, stream, layout)),
+            ("max_bytes", LOG_BYTES),
+            ("backup_count", LOG_FILES),
+        )
     ]
 
 

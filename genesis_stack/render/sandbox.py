@@ -83,6 +83,9 @@ _NETWORK: Final[Mapping[Profile, Sequence[Directive]]] = {
 }
 _WRITABLE: Final = ("/dev/mqueue", "/dev/shm", "/run", "/tmp", "/var/tmp")  # noqa: S108 -- named to be closed
 
+_JOURNAL: Final = "-/run/systemd/journal/socket"
+"""Log lines go there with fields that journalctl matches; standard error, which is open anyway, has none."""
+
 LISTS: Final = frozenset(
     {
         "AmbientCapabilities",
@@ -149,6 +152,33 @@ def directives(profile: Profile, reach: Reach) -> tuple[Directive, ...]:
     return (*_IDENTITY, *_NETWORK[profile], *_FILES, *_visible(profile, reach), *_KERNEL)
 
 
+def watcher(*, local: bool) -> tuple[Directive, ...]:
+    """What a program that watches may do: talk TCP, if `local` on this machine alone."""
+    network = _NETWORK["standard"] if local else _NETWORK["standard"][:1]
+    executable = (
+        Directive("NoExecPaths", "/", "nothing it could write is executable"),
+        Directive("ExecPaths", "/usr /lib -/lib64 -/bin"),
+    )
+    homes = Directive("ProtectHome", "yes", "homes cannot be entered")
+    return (*_IDENTITY, *network, *_FILES, homes, *executable, *_KERNEL)
+
+
+def observer() -> tuple[Directive, ...]:
+    """What a program may do that looks at the whole host and changes nothing."""
+    seeing = "reads files of others, and whose a listening socket is; nothing else of root's"
+    identity = (
+        Directive("User", "root"),
+        Directive("CapabilityBoundingSet", "CAP_DAC_READ_SEARCH CAP_SYS_PTRACE", seeing),
+        *(line for line in _IDENTITY if line.name in {"NoNewPrivileges", "UMask", "KeyringMode"}),
+    )
+    shown = {"ProtectProc", "ProcSubset"}
+    files = (
+        *(line for line in _FILES if line.name not in shown),
+        Directive("ProtectHome", "read-only", "its Python may live there"),
+    )
+    return (*identity, *_NETWORK["standard"], *files, *_KERNEL)
+
+
 def refuse_lifted(stack: Stack) -> None:
     """Hold every model's directives against what no stack may lift.
 
@@ -203,7 +233,7 @@ def _visible(profile: Profile, reach: Reach) -> tuple[Directive, ...]:
     )
     if profile == "standard":
         return (*hidden, Directive("BindReadOnlyPaths", binds, "its model, config and Python"))
-    system = ("/usr", "/lib", "-/lib64", "-/bin")
+    system = ("/usr", "/lib", "-/lib64", "-/bin", _JOURNAL)
     return (
         Directive(
             "RootDirectory", path_word(reach.root), "an empty directory: only what is bound below exists"
@@ -211,7 +241,9 @@ def _visible(profile: Profile, reach: Reach) -> tuple[Directive, ...]:
         Directive("MountAPIVFS", "yes"),
         *hidden,
         Directive(
-            "BindReadOnlyPaths", (*system, *binds), "the system's libraries, its model, config and Python"
+            "BindReadOnlyPaths",
+            (*system, *binds),
+            "the system's libraries, the journal, its model, config and Python",
         ),
     )
 

@@ -111,6 +111,8 @@ def _engine(model: Model, prefix_cache: PurePosixPath) -> EngineConfig:
         flash_attention=settings.flash_attention,
         mlock=settings.mlock,
         speculation=settings.speculation,
+        image_tokens=settings.image_tokens,
+        image_memory=settings.image_memory,
         queue_requests=settings.queue_requests,
         queue_tokens=settings.queue_tokens,
         step_target_ms=settings.step_target * 1000,

@@ -7,7 +7,7 @@ systemd.socket(5) and systemd.resource-control(5).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import PurePosixPath
@@ -17,6 +17,9 @@ from genesis_stack.layout import Layout
 from genesis_stack.render import sandbox
 from genesis_stack.render.access import access_directory, clients_file, secrets_of
 from genesis_stack.render.files import RenderedFile, ResolvedModel, Runtime
+from genesis_stack.render.monitoring import monitoring_files
+from genesis_stack.render.monitoring.programs import programs, unit_name
+from genesis_stack.render.monitoring.units import monitor_unit, secret_file
 from genesis_stack.render.serve import config_file, config_path
 from genesis_stack.render.unitfile import Directive, Section, exec_word, literal, path_word, seconds, unit
 from genesis_stack.spec.model import Model, Stack
@@ -76,7 +79,15 @@ def render(
         for name in stack.models
         for file in _Server(stack, name, resolved[name], layout, runtime).files()
     )
-    return (*shared, *own)
+    return (*shared, *own, *_monitoring(stack, layout, runtime))
+
+
+def _monitoring(stack: Stack, layout: Layout, runtime: Runtime) -> Iterator[RenderedFile]:
+    """The units of what watches, and what they read."""
+    for program in programs(stack, layout, runtime, "systemd"):
+        yield _file(UNITS / program.unit, monitor_unit(program, layout, ABOUT, TARGET))
+    alertmanager = unit_name("monitor.alertmanager")
+    yield from monitoring_files(stack, layout, "root", lambda secret: secret_file(alertmanager, secret))
 
 
 def _file(path: PurePosixPath, content: str) -> RenderedFile:

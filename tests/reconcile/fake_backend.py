@@ -17,6 +17,7 @@ from genesis_stack.backends import (
     Foreign,
     Health,
     LintError,
+    Monitor,
     Observation,
     ObservedService,
     Phase,
@@ -141,6 +142,23 @@ class FakeBackend:
     def finish_beside(self, service: Service, *, keep_new: bool) -> None:
         """Likewise."""
         raise NotImplementedError
+
+    def monitors(self, stack: Stack) -> tuple[Monitor, ...]:
+        """None."""
+        del stack
+        return ()
+
+    def start_monitor(self, monitor: Monitor) -> None:
+        """Never asked for."""
+        raise NotImplementedError
+
+    reload_monitor = start_monitor
+
+    def stop_monitor(self, name: str) -> None:
+        """Never asked for."""
+        raise NotImplementedError
+
+    forget_monitor = stop_monitor
 
     def shutdown(self) -> None:
         """No process of its own."""

@@ -19,7 +19,7 @@ from genesis_stack.render.monitoring.rule import (
     number,
     span,
 )
-from genesis_stack.render.monitoring.rules import annotations
+from genesis_stack.render.monitoring.rules import told
 
 SCRAPES_PER_LOOK: Final = 4
 """Scrapes between two evaluations in the tests: as good as one each, in a quarter of the time."""
@@ -61,7 +61,7 @@ def _case(
 
 
 def _expected(rule: Rule) -> dict[str, Any]:
-    texts = {key: _shown(rule, text) for key, text in annotations(rule).items()}
+    texts = {key: _shown(rule, text) for key, text in told(rule).items()}
     return {"exp_labels": {**rule.body.labels, **rule.labels}, "exp_annotations": texts}
 
 

@@ -77,11 +77,11 @@ def _rule(rule: Rule) -> dict[str, Any]:
         "expr": rule.body.expr,
         **hold,
         "labels": rule.labels,
-        "annotations": annotations(rule),
+        "annotations": told(rule),
     }
 
 
-def annotations(rule: Rule) -> dict[str, str]:
+def told(rule: Rule) -> dict[str, str]:
     """What a receiver can show; the runbook is a page of the repository, or the stack's own."""
     page = {"runbook": rule.runbook} if rule.runbook else {}
     return {"summary": rule.body.summary, "description": rule.body.description, **page}

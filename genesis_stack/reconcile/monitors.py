@@ -1,0 +1,102 @@
+"""The programs that watch, in a plan and in its execution: they come last."""
+
+from __future__ import annotations
+
+import http.client
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import PurePosixPath
+from typing import Final
+
+from genesis_stack.backends import Backend, Desired, Monitor, ObservedService, Phase
+from genesis_stack.backends.probe import ANY_ADDRESS, REQUEST_SECONDS
+from genesis_stack.errors import GenesisError
+from genesis_stack.reconcile.steps import Action, Step
+
+ABSENT: Final = ObservedService(Phase.ABSENT)
+RUNS: Final = frozenset({Phase.RUNNING, Phase.STARTING})
+DEADLINE: Final = 60.0
+"""Seconds until one that does not answer, or has not taken its configuration, counts as failed."""
+POLL_SECONDS: Final = 0.1
+LOG_LINES: Final = 10
+LOADED: Final = "_config_last_reload_successful"
+LOADED_AT: Final = "_config_last_reload_success_timestamp_seconds"
+"""What Prometheus and Alertmanager say of their configuration, each below its own name."""
+
+Seen = Mapping[str, ObservedService]
+
+
+class MonitorError(GenesisError):
+    """A program that watches did not start, or refuses its configuration."""
+
+
+def stopped(before: Desired, after: Desired, seen: Seen, touched: set[PurePosixPath]) -> dict[str, str]:
+    """Those that must stop first, with the reason."""
+    found = {}
+    for name in sorted({*before.monitors, *seen}):
+        wanted = after.monitors.get(name)
+        if seen.get(name, ABSENT).phase not in RUNS:
+            continue
+        if wanted is None:
+            found[name] = "no longer in the stack"
+        elif changed := sorted(path.name for path in touched & set(wanted.restart_on)):
+            found[name] = f"{', '.join(changed)} changes"
+    return found
+
+
+def steps(after: Desired, seen: Seen, touched: set[PurePosixPath], gone: Mapping[str, str]) -> Iterator[Step]:
+    """Starts and reloads, in the order in which they are needed."""
+    for name, monitor in after.monitors.items():
+        one = seen.get(name, ABSENT)
+        changed = sorted(path.name for path in touched & set(monitor.reload_on))
+        if name in gone or one.phase not in RUNS or not one.enabled:
+            where = f"listens on {monitor.host}:{monitor.port}"
+            reason = gone.get(name) or ("new" if one.phase is Phase.ABSENT else f"it is {one.phase}")
+            yield Step(Action.START_MONITOR, name, reason, consequence=where)
+        elif changed:
+            reason = f"{', '.join(changed)} changes"
+            yield Step(Action.RELOAD_MONITOR, name, reason, consequence="without a gap")
+
+
+def carry_out(step: Step, monitor: Monitor, backend: Backend) -> None:
+    """Start or reload one, and wait until it has its configuration.
+
+    Raises:
+        MonitorError: it does not answer in time, or refuses what it was given.
+    """
+    asked = time.time()
+    if step.action is Action.START_MONITOR:
+        backend.start_monitor(monitor)
+    else:
+        backend.reload_monitor(monitor)
+    deadline = time.monotonic() + DEADLINE
+    while not loaded(read(monitor), asked):
+        if time.monotonic() > deadline:
+            said = "".join(f"\n  {line}" for line in backend.log_tail(monitor.name, LOG_LINES)[-LOG_LINES:])
+            raise MonitorError(f"{monitor.name}: has not taken its configuration after {DEADLINE:g} s{said}")
+        time.sleep(POLL_SECONDS)
+
+
+def loaded(metrics: Mapping[str, float] | None, since: float) -> bool:
+    """Whether it answers, and has taken a configuration since then; one without any only has to answer."""
+    if metrics is None:
+        return False
+    good = [value for name, value in metrics.items() if name.endswith(LOADED)]
+    when = [value for name, value in metrics.items() if name.endswith(LOADED_AT)]
+    return all(good) and all(moment >= int(since) for moment in when)
+
+
+def read(monitor: Monitor) -> dict[str, float] | None:
+    """Its own metrics without labels; None while it does not answer."""
+    host = ANY_ADDRESS.get(monitor.host, monitor.host)
+    connection = http.client.HTTPConnection(host, monitor.port, timeout=REQUEST_SECONDS)
+    try:
+        connection.request("GET", "/metrics", headers={"Connection": "close"})
+        answer = connection.getresponse()
+        text = answer.read(4 * 1024 * 1024).decode(errors="replace")
+    except (OSError, http.client.HTTPException):
+        return None
+    finally:
+        connection.close()
+    words = (line.split(" ") for line in text.splitlines() if line[:1] not in {"#", ""} and "{" not in line)
+    return {word[0]: float(word[1]) for word in words} if answer.status == http.client.OK else None

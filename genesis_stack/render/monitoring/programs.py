@@ -1,0 +1,140 @@
+"""The programs that watch a stack: what they run, listen on and read, whatever runs them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Final, Literal
+
+from genesis_stack.layout import Layout
+from genesis_stack.render.files import Runtime
+from genesis_stack.render.monitoring.alertmanager import secrets_of
+from genesis_stack.render.monitoring.files import alertmanager_path, prometheus_path, rules_path
+from genesis_stack.render.monitoring.prometheus import address
+from genesis_stack.render.monitoring.rule import span
+from genesis_stack.spec.model import Stack
+from genesis_stack.spec.monitoring import Alertmanager, Prometheus
+
+EXPORTER_MEMORY: Final = 192 * 1024**2
+"""Bytes that the exporter may take: a Python process that looks at files and at the service manager."""
+
+Kind = Literal["systemd", "embedded"]
+Reach = Literal["host", "loopback", "network"]
+"""What a program must get at: the host's own state, this machine's ports, or receivers elsewhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """One program. `name` holds a dot, so that no model can have it; `memory` is in bytes.
+
+    A change of a file in `configs` needs no restart. `data` is its own directory.
+    """
+
+    name: str
+    title: str
+    argv: tuple[str, ...]
+    host: str
+    port: int
+    configs: tuple[PurePosixPath, ...]
+    memory: int
+    reach: Reach
+    data: bool = True
+    secrets: tuple[str, ...] = ()
+
+    @property
+    def unit(self) -> str:
+        """Its service unit."""
+        return unit_name(self.name)
+
+
+def unit_name(name: str) -> str:
+    """The service unit of a monitor: `monitor.prometheus` is genesis-prometheus.service."""
+    return f"genesis-{name.partition('.')[2]}.service"
+
+
+def data_directory(name: str, kind: Kind, layout: Layout) -> PurePosixPath:
+    """Where a program keeps what it must not lose."""
+    short = name.partition(".")[2]
+    if kind == "systemd":
+        return PurePosixPath("/var/lib") / f"genesis-{short}"
+    return PurePosixPath(layout.state) / short
+
+
+def programs(stack: Stack, layout: Layout, runtime: Runtime, kind: Kind) -> Iterator[Program]:
+    """What must run for the declared parts of monitoring."""
+    prometheus, alertmanager = stack.monitoring.prometheus, stack.monitoring.alertmanager
+    if prometheus is None:
+        return
+    yield _exporter(prometheus, layout, runtime, kind)
+    if alertmanager is not None and alertmanager.mode == "managed":
+        yield _alertmanager(alertmanager, layout, kind)
+    if prometheus.mode == "managed":
+        yield _prometheus(prometheus, layout, kind)
+
+
+def _debian(program: str, kind: Kind) -> str:
+    """A path, as systemd wants it; the embedded backend takes what the user's PATH has."""
+    return f"/usr/bin/{program}" if kind == "systemd" else program
+
+
+def _prometheus(prometheus: Prometheus, layout: Layout, kind: Kind) -> Program:
+    name = "monitor.prometheus"
+    return Program(
+        name=name,
+        title="Prometheus of the stack",
+        argv=(
+            _debian("prometheus", kind),
+            f"--config.file={prometheus_path(layout)}",
+            f"--storage.tsdb.path={data_directory(name, kind, layout)}",
+            f"--storage.tsdb.retention.time={span(prometheus.retention)}",
+            f"--web.listen-address={address(prometheus.listen, prometheus.port)}",
+        ),
+        host=prometheus.listen,
+        port=prometheus.port,
+        configs=(prometheus_path(layout), rules_path(layout)),
+        memory=prometheus.memory,
+        reach="loopback",
+    )
+
+
+def _alertmanager(alertmanager: Alertmanager, layout: Layout, kind: Kind) -> Program:
+    name = "monitor.alertmanager"
+    return Program(
+        name=name,
+        title="Alertmanager of the stack",
+        argv=(
+            _debian("prometheus-alertmanager", kind),
+            f"--config.file={alertmanager_path(layout)}",
+            f"--storage.path={data_directory(name, kind, layout)}",
+            f"--web.listen-address={address(alertmanager.listen, alertmanager.port)}",
+            "--cluster.listen-address=",  # no gossip: it would listen on every address
+        ),
+        host=alertmanager.listen,
+        port=alertmanager.port,
+        configs=(alertmanager_path(layout),),
+        memory=alertmanager.memory,
+        reach="network",
+        secrets=tuple(secrets_of(alertmanager)),
+    )
+
+
+def _exporter(prometheus: Prometheus, layout: Layout, runtime: Runtime, kind: Kind) -> Program:
+    root = ("--root", str(layout.root)) if layout.root is not None else ()
+    return Program(
+        name="monitor.exporter",
+        title="Exporter of the host's state",
+        argv=(
+            str(runtime.prefix / "bin/genesis-stack"),
+            "exporter",
+            f"--port={prometheus.exporter_port}",
+            f"--backend={kind}",
+            *root,
+        ),
+        host="127.0.0.1",
+        port=prometheus.exporter_port,
+        configs=(),
+        memory=EXPORTER_MEMORY,
+        reach="host",
+        data=False,
+    )
