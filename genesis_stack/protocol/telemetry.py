@@ -45,6 +45,15 @@ INPUT_MESSAGES: Final = "gen_ai.input.messages"
 OUTPUT_MESSAGES: Final = "gen_ai.output.messages"
 """Answers; likewise."""
 
+# Metrics of the GenAI conventions, as the client library counts them
+
+CLIENT_DURATION: Final = "gen_ai.client.operation.duration"
+"""Histogram of seconds a call took, retries included."""
+CLIENT_TOKENS: Final = "gen_ai.client.token.usage"
+"""Histogram of tokens a call used, by `TOKEN_TYPE`."""
+TOKEN_TYPE: Final = "gen_ai.token.type"
+"""`input` or `output`."""
+
 # Attributes of the HTTP and general conventions
 
 HTTP_METHOD: Final = "http.request.method"

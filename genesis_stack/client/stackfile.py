@@ -1,0 +1,82 @@
+"""A client's settings from a stack file: its models, their addresses and digests, and what it may ask.
+
+The only module of the client that knows stacks; everything else works without one.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from genesis_stack.client.config import Endpoint, LocalLLMConfig
+from genesis_stack.client.errors import ConfigurationError
+from genesis_stack.errors import GenesisError
+from genesis_stack.spec.effective import hosts_of, on_host
+from genesis_stack.spec.load import load
+from genesis_stack.spec.model import Model, Stack
+
+_ANYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 -- where to connect to instead
+
+
+def config_from_stack(path: str | Path, client: str | None, settings: dict[str, Any]) -> LocalLLMConfig:
+    """The settings that a stack implies, with `settings` on top; keys come from the environment.
+
+    Raises:
+        ConfigurationError: the stack is invalid, or does not declare the client.
+    """
+    try:
+        stack = load(path)
+    except GenesisError as error:
+        raise ConfigurationError(str(error), remedy=error.hint) from None
+    implied: dict[str, Any] = {}
+    allowed = list(stack.models)
+    if client is not None:
+        if client not in stack.clients:
+            known = ", ".join(stack.clients) or "none"
+            remedy = "add it to the stack, or name one of them"
+            raise ConfigurationError(
+                f"{path} declares no client {client!r}; there are {known}", remedy=remedy
+            )
+        declared = stack.clients[client]
+        allowed = [name for name in stack.models if name in declared.models]
+        implied["requests_per_minute"] = declared.requests_per_minute
+    implied["endpoints"] = _endpoints(stack, allowed)
+    return LocalLLMConfig.build(**{**implied, **settings})
+
+
+def _endpoints(stack: Stack, allowed: list[str]) -> list[Endpoint]:
+    """Every server of the allowed models: all hosts, behind the gateway if there is one."""
+    if stack.gateway is not None:
+        scheme = "https" if stack.gateway.tls else "http"
+        url = _url(scheme, stack.gateway.listen, stack.gateway.port, None)
+        return [_endpoint(url, name, stack.models[name]) for name in allowed]
+    scheme = "https" if stack.http.tls else "http"
+    found = []
+    for host in hosts_of(stack):
+        part = on_host(stack, host)
+        for name in allowed:
+            if name in part.models:
+                model = part.models[name]
+                address = model.listen or stack.defaults.listen
+                url = _url(scheme, address, model.port, _name_of(stack, host))
+                found.append(_endpoint(url, name, model))
+    return found
+
+
+def _endpoint(url: str, name: str, model: Model) -> Endpoint:
+    return Endpoint(url=url, model=name, task=model.task, tags=model.tags, sha256=model.weights.sha256)
+
+
+def _name_of(stack: Stack, host: str | None) -> str | None:
+    """The name by which other machines reach a host; None for this machine."""
+    if host is None:
+        return None
+    entry = stack.hosts[host]
+    return urlsplit(entry.address).hostname if entry.address else entry.hostname or host
+
+
+def _url(scheme: str, address: str, port: int, name: str | None) -> str:
+    """Where to connect: the address that is listened on, or its host's name if that is every address."""
+    host = name or _ANYWHERE[address] if address in _ANYWHERE else address
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
