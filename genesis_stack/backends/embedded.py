@@ -61,6 +61,7 @@ class EmbeddedBackend:
     """Servers as children of a circus arbiter that belongs to the current user."""
 
     name = "embedded"
+    hands_over_secrets = False
 
     def __init__(self, layout: Layout, runtime: Runtime | None = None) -> None:
         self.unenforced: tuple[str, ...] = UNENFORCED

@@ -182,6 +182,10 @@ class Backend(Protocol):
     def unenforced(self) -> tuple[str, ...]:
         """What a stack declares and this process manager cannot hold, one sentence each."""
 
+    @property
+    def hands_over_secrets(self) -> bool:
+        """Whether servers get their secrets at their start, so that a new one needs a restart."""
+
     def render(self, stack: Stack, resolved: Mapping[str, ResolvedModel]) -> tuple[RenderedFile, ...]:
         """Everything that the stack needs on disk."""
 

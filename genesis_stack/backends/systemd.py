@@ -72,6 +72,7 @@ class SystemdBackend:
 
     name = "systemd"
     unenforced: tuple[str, ...] = ()
+    hands_over_secrets = True
 
     def __init__(self, layout: Layout, runtime: Runtime | None = None) -> None:
         self.layout = layout

@@ -32,6 +32,7 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
     "history": ("genesis_stack.cli.history", "List the generations."),
     "diff": ("genesis_stack.cli.diff", "Compare two generations."),
     "rollback": ("genesis_stack.cli.rollback", "Go back to an earlier generation."),
+    "clients": ("genesis_stack.cli.clients", "Issue, replace, take back and list the keys of clients."),
     "logs": ("genesis_stack.cli.logs", "Show a model's log."),
     "chat": ("genesis_stack.cli.chat", "Talk to a model in the terminal."),
     "down": ("genesis_stack.cli.down", "Stop every model; keep state and model files."),

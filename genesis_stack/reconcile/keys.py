@@ -89,7 +89,30 @@ class KeyStore:
         Raises:
             GenesisError: it has two that are good.
         """
-        kept = [key for key in self._read() if key.client != client or self._is_good(key)]
+        issued = self._read()
+        return self._issue(client, slot, declared, [key for key in issued if self._stays(key, client)])
+
+    def rotate(self, client: str, slot: str, declared: KeySlot, overlap: dt.timedelta) -> ClientKey:
+        """Issue a key beside the newest one of its slot, which ends when `overlap` is over.
+
+        Older ones of the slot end now: there are never more than two.
+
+        Raises:
+            GenesisError: the client has a good key in another slot, too.
+        """
+        end = (self._now() + overlap).replace(microsecond=0)
+        kept = [key for key in self._read() if self._stays(key, client)]
+        replaced = [key for key in kept if (key.client, key.slot) == (client, slot)]
+        kept = [key for key in kept if key not in replaced]
+        for newest in replaced[-1:]:
+            kept.append(newest.model_copy(update={"expires": min(end, newest.expires or end)}))
+        return self._issue(client, slot, declared, kept)
+
+    def _stays(self, key: IssuedKey, client: str) -> bool:
+        """Whether a key stays on the list when another one is issued to this client."""
+        return key.client != client or self._is_good(key)
+
+    def _issue(self, client: str, slot: str, declared: KeySlot, kept: list[IssuedKey]) -> ClientKey:
         mine = [key.id for key in kept if key.client == client]
         if len(mine) >= MOST_LIVE_KEYS:
             raise GenesisError(
@@ -109,23 +132,6 @@ class KeyStore:
         self._write((*kept, issued))
         return key
 
-    def rotate(self, client: str, slot: str, declared: KeySlot, overlap: dt.timedelta) -> ClientKey:
-        """Issue a key beside the good ones of its slot, which end when `overlap` is over.
-
-        Those that were ending already end now: there are never more than two.
-        """
-        mine = [key for key in self._read() if (key.client, key.slot) == (client, slot)]
-        ending = [key.id for key in mine if key.expires is not None]
-        self.revoke(client, ending)
-        end = (self._now() + overlap).replace(microsecond=0)
-        self._write(
-            tuple(
-                key.model_copy(update={"expires": end}) if (key.client, key.slot) == (client, slot) else key
-                for key in self._read()
-            )
-        )
-        return self.add(client, slot, declared)
-
     def revoke(self, client: str, ids: list[str] | None = None) -> list[str]:
         """Take keys of a client back, all of them when no ids are given; returns the ids.
 
@@ -138,7 +144,9 @@ class KeyStore:
         for one in wanted:
             if one not in mine:
                 hint = did_you_mean(one, mine) or f"it has: {', '.join(mine) or 'none'}"
-                raise GenesisError(f"client {client!r} has no key {one!r}", hint=hint, exit_code=ExitCode.USAGE)
+                raise GenesisError(
+                    f"client {client!r} has no key {one!r}", hint=hint, exit_code=ExitCode.USAGE
+                )
         if wanted:
             kept = tuple(key for key in issued if key.id not in wanted)
             self._write(kept)

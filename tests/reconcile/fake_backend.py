@@ -41,6 +41,7 @@ class FakeBackend:
 
     name = "fake"
     unenforced = ()
+    hands_over_secrets = False
 
     def __init__(self, layout: Layout) -> None:
         self.layout = layout
