@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route, Router
@@ -24,6 +25,7 @@ from genesis_stack.server.exchange import Exchange
 from genesis_stack.server.log import log_exchange
 from genesis_stack.server.metrics import Metrics
 from genesis_stack.server.served_model import ServedModel
+from genesis_stack.server.tracing import Trace, tracing_of
 
 _log = logging.getLogger(__name__)
 
@@ -40,11 +42,16 @@ class App:
         self.door = Door(served.config)
         routes = _routes()
         self.metrics = Metrics(served, [route.path for route in routes])
+        self.tracing = tracing_of(served.config)
+        self._log_content = served.config.logs.content
+        tracing = served.config.tracing
+        self._keeps_content = self._log_content or (tracing is not None and tracing.content)
         self._router = Router(routes, redirect_slashes=False)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one HTTP request."""
-        exchange = Exchange.begin(scope)
+        trace = self.tracing.begin(scope["path"], Headers(scope=scope))
+        exchange = Exchange.begin(scope, trace.context, keeps_content=self._keeps_content)
         scope["app"] = self
 
         async def send_noting(message: Message) -> None:
@@ -53,6 +60,8 @@ class App:
                 message["headers"] = [
                     *message["headers"],
                     (REQUEST_ID.encode(), exchange.request_id.encode()),
+                    *trace.response_headers,
+                    *(exchange.guard.fields() if exchange.guard is not None else ()),
                     *(exchange.lease.fields() if exchange.lease is not None else ()),
                 ]
             await send(message)
@@ -70,16 +79,17 @@ class App:
             else:
                 raise
         finally:
-            self._finish(scope, exchange)
+            self._finish(scope, exchange, trace)
 
-    def _finish(self, scope: Scope, exchange: Exchange) -> None:
+    def _finish(self, scope: Scope, exchange: Exchange, trace: Trace) -> None:
         if exchange.lease is not None:
             exchange.lease.release()
         route = scope.get("route")
         exchange.route = route.path if isinstance(route, Route) else None
         seconds = time.perf_counter() - exchange.started
         self.metrics.observe(exchange, seconds)
-        log_exchange(exchange, seconds)
+        log_exchange(exchange, seconds, content=self._log_content)
+        trace.finish(exchange, seconds)
 
 
 def _refusal(exc: Exception, exchange: Exchange) -> HttpError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Self
 
@@ -41,6 +42,8 @@ class ConfigFile:
                 f"{path}: {_field(error['loc'])}{error['msg']}" for error in exc.errors(include_url=False)
             )
             raise ConfigError("\n".join(problems)) from None
+        if config.tracing is not None:
+            _check_tracing(path)
         _check_file(path, "weights", config.weights)
         if config.projector is not None:
             _check_file(path, "projector", config.projector)
@@ -49,6 +52,13 @@ class ConfigFile:
 
 def _field(location: tuple[int | str, ...]) -> str:
     return "".join(f"{part}." for part in location).removesuffix(".") + ": " if location else ""
+
+
+def _check_tracing(path: Path) -> None:
+    """OpenTelemetry is an extra: who traces nothing need not install it."""
+    if find_spec("opentelemetry") is None or find_spec("opentelemetry.sdk") is None:
+        command = "pip install 'genesis-stack[tracing]'"
+        raise ConfigError(f"{path}: tracing: OpenTelemetry is not installed here; {command}")
 
 
 def _check_file(path: Path, field: str, ref: FileRef) -> None:

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import re
-import secrets
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from pydantic import BaseModel
 from starlette.requests import HTTPConnection
 from starlette.types import Scope
 
-from genesis_stack.engine.interface import Timings, Usage
+from genesis_stack.engine.interface import SamplingParams, Timings, Usage
 from genesis_stack.protocol.headers import REQUEST_ID
+from genesis_stack.protocol.trace_context import TraceContext
+from genesis_stack.server.guard.verdict import Verdict
 
 if TYPE_CHECKING:
     from genesis_stack.protocol.access import ClientPolicy
     from genesis_stack.server.limits import Lease
 
 SCOPE_KEY: Final = "genesis.exchange"
+
+POLLED_PATHS: Final = frozenset({"/health", "/metrics"})
+"""Asked every few seconds: their successes are logged at debug level only, and have no spans."""
 
 _WELL_FORMED: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
@@ -30,7 +35,8 @@ class Exchange:
     `client` is a declared client's name, `key_id` that of its key, `policy` what it may do and `lease` what
     this request holds of its limits, `auth_failure` what a request that proved none had shown (bearer,
     signature or none), `limited` the limit that refused it (requests, tokens or concurrent). `trace_id` is
-    a W3C trace id, `sampled` whether its spans are kept.
+    a W3C trace id, `sampled` whether its spans are kept. `asked` is the validated body, `submitted` when the
+    engine had it; `answers` collects the texts of the choices, where the stack wants content kept.
     """
 
     request_id: str
@@ -54,14 +60,23 @@ class Exchange:
     lease: Lease | None = None
     auth_failure: str | None = None
     limited: str | None = None
+    guard: Verdict | None = None
+    asked: BaseModel | None = None
+    sampling: SamplingParams | None = None
+    submitted: float | None = None
+    answers: dict[int, list[str]] | None = None
 
     @classmethod
-    def begin(cls, scope: Scope) -> Exchange:
-        """Start the record of an HTTP scope and leave it there; see `exchange_of`."""
+    def begin(cls, scope: Scope, trace: TraceContext, *, keeps_content: bool = False) -> Exchange:
+        """Start the record of an HTTP scope and leave it there; see `exchange_of`.
+
+        The trace's id names the request too, unless the client has a well-formed name for it.
+        """
         given = HTTPConnection(scope).headers.get(REQUEST_ID, "")
-        request_id = given if _WELL_FORMED.fullmatch(given) else f"req_{secrets.token_hex(12)}"
+        request_id = given if _WELL_FORMED.fullmatch(given) else trace.trace_id
         peer = scope["client"][0] if scope.get("client") else "local"
-        exchange = cls(request_id, scope["method"], scope["path"], peer)
+        exchange = cls(request_id, scope["method"], scope["path"], peer, trace.trace_id, trace.sampled)
+        exchange.answers = {} if keeps_content else None
         scope[SCOPE_KEY] = exchange
         return exchange
 

@@ -85,6 +85,7 @@ async def run(job: Job, engine: Engine, exchange: Exchange) -> AsyncGenerator[Up
         HttpError: it failed underneath, or its deadline passed before its first token.
     """
     job = _reserved(job, engine, exchange.lease)
+    exchange.sampling = job.sampling
     parsers = [job.new_parser() for _ in range(job.n * len(job.prompts))]
     silent = set(range(len(parsers)))
     generated = 0
@@ -92,6 +93,7 @@ async def run(job: Job, engine: Engine, exchange: Exchange) -> AsyncGenerator[Up
         streams: list[GenerationStream] = []
         for request in job.requests():
             stream = await engine.submit(request)
+            exchange.submitted = exchange.submitted or time.perf_counter()
             streams.append(await stack.enter_async_context(aclosing(stream)))
         stack.callback(lambda: _settle(job, exchange, generated))
         deltas: GenerationStream | AsyncGenerator[Delta] = (
@@ -133,6 +135,8 @@ def _settle(job: Job, exchange: Exchange, generated: int) -> None:
 
 
 def _update(delta: Delta, parser: ChoiceParser, exchange: Exchange, *, silent: bool) -> Update:
+    if exchange.answers is not None:
+        exchange.answers.setdefault(delta.index, []).append(delta.text)
     pieces = parser.feed(delta.text) if delta.text else NO_PIECES
     finish = None
     if delta.usage is not None:

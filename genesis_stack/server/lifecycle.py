@@ -52,7 +52,8 @@ class Lifecycle:
             loop.add_signal_handler(number, self._stop.set)
         config = self._file.config
         drain_timeout_s = config.limits.drain_timeout_s + 2 * CANCEL_S
-        server = HttpServer(App(self._served), config, drain_timeout_s=drain_timeout_s)
+        app = App(self._served)
+        server = HttpServer(app, config, drain_timeout_s=drain_timeout_s)
         self._notifier.status("loading the model")
         serving = asyncio.create_task(server.serve(listeners))
         announcing = asyncio.create_task(self._announce())
@@ -62,6 +63,7 @@ class Lifecycle:
         await self._drain(server, serving)
         for task in (announcing, watching, stopping):
             task.cancel()
+        await asyncio.to_thread(app.tracing.close)
         return self._exit_code
 
     async def _announce(self) -> None:

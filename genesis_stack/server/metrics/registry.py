@@ -124,6 +124,8 @@ class Metrics:
             self._auth_failures.labels(exchange.auth_failure).inc()
         if exchange.limited is not None:
             self._limited.labels(client, exchange.limited).inc()
+        if exchange.guard is not None:
+            self._verdicts.labels(exchange.guard.outcome).inc()
         self._ignored.inc(len(exchange.ignored_fields))
         exemplar = {"trace_id": exchange.trace_id} if exchange.sampled else None
         if exchange.first_output is not None:
