@@ -11,6 +11,8 @@ from starlette.responses import Response
 
 from genesis_stack.server.errors import HttpError
 from genesis_stack.server.exchange import exchange_of
+from genesis_stack.server.guard.inspection import inspect
+from genesis_stack.server.guard.passage import Prompting
 from genesis_stack.server.json_body import Model, ModelRequest, read_json
 from genesis_stack.server.served_model import ServedModel
 
@@ -41,9 +43,12 @@ async def body_of(request: Request, model: type[Model]) -> Model:
     """
     served = served_of(request)
     body = await read_json(request, model, limit=served.config.limits.max_body_bytes)
-    exchange_of(request.scope).ignored_fields = body.ignored
+    exchange = exchange_of(request.scope)
+    exchange.ignored_fields, exchange.asked = body.ignored, body.value
     if isinstance(body.value, ModelRequest):
         check_model(served, body.value.model)
+    if isinstance(body.value, Prompting):
+        await inspect(body.value, served.config.guard, exchange)
     await served.settled()
     return body.value
 

@@ -1,1 +1,1 @@
-"""What a request may hold before the engine hears of it: bounds, identifiers, images, and injection scores."""
+"""What a request may hold before the engine hears of it: bounds, identifiers, images, injection scores."""
