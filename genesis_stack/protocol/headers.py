@@ -12,3 +12,6 @@ RETRY_AFTER: Final = "retry-after"
 
 SIGNATURE_FIELDS: Final = frozenset({b"signature", b"signature-input"})
 """A request with either of them says that it is signed (RFC 9421), and must be."""
+
+GUARD: Final = "x-genesis-guard"
+"""What the server thinks of a prompt: `flagged;score=0.82;patterns=v1`."""

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
+from genesis_stack.server.guard.identifier import Identifier
+from genesis_stack.server.guard.passage import Passage
 from genesis_stack.server.json_body import StrictModel
 from genesis_stack.server.sampling import JsonObject, SamplingFields, TokenLimit
 
@@ -29,10 +32,18 @@ class TextPart(StrictModel):
     text: str
 
 
+class ImageUrl(StrictModel):
+    """Where an image is; see `guard.image` for which are taken."""
+
+    url: str
+    detail: Literal["auto", "low", "high"] | None = None
+
+
 class ImagePart(StrictModel):
     """An image; it is refused with the reason as long as the model reads text only."""
 
     type: Literal["image_url"]
+    image_url: ImageUrl
 
 
 Part = Annotated[TextPart | ImagePart, Field(discriminator="type")]
@@ -48,7 +59,7 @@ class CalledFunction(StrictModel):
 class ToolCall(StrictModel):
     """An earlier tool call, sent back as part of the conversation."""
 
-    id: str = Field(max_length=256)
+    id: Identifier
     type: Literal["function"] = "function"
     function: CalledFunction
 
@@ -59,15 +70,27 @@ class Message(StrictModel):
     role: Literal["system", "developer", "user", "assistant", "tool"]
     content: str | Annotated[list[Part], Field(max_length=MAX_PARTS)] | None = None
     reasoning_content: str | None = None
-    name: str | None = Field(None, max_length=256)
+    name: Identifier | None = None
     tool_calls: list[ToolCall] | None = Field(None, max_length=MAX_TOOLS)
-    tool_call_id: str | None = Field(None, max_length=256)
+    tool_call_id: Identifier | None = None
 
     @model_validator(mode="after")
     def _has_content(self) -> Self:
         if self.content is None and not (self.role == "assistant" and self.tool_calls):
             raise ValueError("a message needs content, unless it is the assistant's with tool_calls")
         return self
+
+    def passages(self, param: str) -> Iterator[Passage]:
+        """Its text, for the guard; what is the user's or a tool's is not trusted."""
+        trusted = self.role not in {"user", "tool"}
+        content = self.content or ""
+        if not isinstance(content, str):
+            content = "".join(part.text for part in content if isinstance(part, TextPart))
+        yield Passage(content, f"{param}.content", trusted)
+        if self.reasoning_content:
+            yield Passage(self.reasoning_content, f"{param}.reasoning_content", trusted)
+        for number, call in enumerate(self.tool_calls or ()):
+            yield Passage(call.function.arguments, f"{param}.tool_calls[{number}]", trusted)
 
 
 class Function(StrictModel):
@@ -105,7 +128,7 @@ ToolChoice = Literal["none", "auto", "required"] | NamedToolChoice
 class JsonSchemaFormat(StrictModel):
     """A named JSON schema; aliased because pydantic's models own the name `schema`."""
 
-    name: str = Field(max_length=64)
+    name: Annotated[Identifier, Field(max_length=64)]
     schema_: JsonObject | None = Field(None, alias="schema")
     strict: bool | None = None
 
@@ -151,6 +174,23 @@ class ChatRequest(SamplingFields):
         if self.top_logprobs is not None and not self.logprobs:
             raise ValueError("top_logprobs needs logprobs: true")
         return self
+
+    def passages(self) -> Iterator[Passage]:
+        """All text that the template gets, for the guard."""
+        for number, message in enumerate(self.messages):
+            yield from message.passages(f"messages[{number}]")
+        for number, tool in enumerate(self.tools or ()):
+            yield Passage(tool.model_dump_json(), f"tools[{number}]", trusted=True)
+        if self.chat_template_kwargs:
+            yield Passage(json.dumps(self.chat_template_kwargs), "chat_template_kwargs", trusted=True)
+
+    def images(self) -> Iterator[tuple[str, str]]:
+        """The field and the URL of each image."""
+        for number, message in enumerate(self.messages):
+            parts = message.content if isinstance(message.content, list) else ()
+            for place, part in enumerate(parts):
+                if isinstance(part, ImagePart):
+                    yield f"messages[{number}].content[{place}]", part.image_url.url
 
     @property
     def token_limit(self) -> int | None:

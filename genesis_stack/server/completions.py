@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
@@ -22,6 +22,7 @@ from genesis_stack.server.endpoint import JsonResponse, body_of, client_of, new_
 from genesis_stack.server.errors import bad_request
 from genesis_stack.server.exchange import exchange_of
 from genesis_stack.server.generation import Job, Update, run
+from genesis_stack.server.guard.passage import Passage
 from genesis_stack.server.pieces import Text
 from genesis_stack.server.sampling import SamplingFields, TokenLimit
 from genesis_stack.server.served_model import ServedModel
@@ -51,6 +52,16 @@ class CompletionRequest(SamplingFields):
     logprobs: int | None = Field(None, ge=0, le=20)
     echo: bool | None = None
     suffix: str | None = Field(None, max_length=0)
+
+    def passages(self) -> Iterator[Passage]:
+        """The prompts that are text, for the guard."""
+        for prompt in prompt_list(self.prompt):
+            if isinstance(prompt, str):
+                yield Passage(prompt, "prompt")
+
+    def images(self) -> tuple[()]:
+        """None: this endpoint takes text."""
+        return ()
 
 
 async def create_completion(request: Request) -> Response:
@@ -92,10 +103,15 @@ def prompt_list(prompt: Prompt, *, param: str = "prompt") -> list[str | list[Tok
     return prompts
 
 
-async def encoded(prompt: str | Sequence[Token], engine: Engine, *, param: str = "prompt") -> Sequence[Token]:
-    """Token ids of a raw prompt, off the event loop; raises HttpError 400 for ids beyond the vocabulary."""
+async def encoded(
+    prompt: str | Sequence[Token], engine: Engine, *, param: str = "prompt", parse_special: bool = True
+) -> Sequence[Token]:
+    """Token ids of a raw prompt, off the event loop; raises HttpError 400 for ids beyond the vocabulary.
+
+    Without `parse_special` a control token that is written in the text stays text.
+    """
     if isinstance(prompt, str):
-        return await asyncio.to_thread(engine.tokenize, prompt, add_special=True, parse_special=True)
+        return await asyncio.to_thread(engine.tokenize, prompt, add_special=True, parse_special=parse_special)
     if max(prompt) >= engine.info.n_vocab:
         raise bad_request(f"{param}: token ids end at {engine.info.n_vocab - 1}.", param=param)
     return prompt

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import base64
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from typing import Literal
 
-from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -18,6 +17,8 @@ from genesis_stack.server.disconnect import unless_gone
 from genesis_stack.server.endpoint import JsonResponse, body_of, served_of
 from genesis_stack.server.errors import bad_request
 from genesis_stack.server.exchange import exchange_of
+from genesis_stack.server.guard.identifier import Identifier
+from genesis_stack.server.guard.passage import Passage
 from genesis_stack.server.json_body import ModelRequest
 
 
@@ -27,7 +28,17 @@ class EmbeddingRequest(ModelRequest):
     input: Prompt
     encoding_format: Literal["float", "base64"] | None = None
     dimensions: int | None = None
-    user: str | None = Field(None, max_length=256)
+    user: Identifier | None = None
+
+    def passages(self) -> Iterator[Passage]:
+        """The inputs that are text: bounded like prompts, and not scored, since nothing follows them."""
+        for text in prompt_list(self.input, param="input"):
+            if isinstance(text, str):
+                yield Passage(text, "input", trusted=True)
+
+    def images(self) -> tuple[()]:
+        """None: this endpoint takes text."""
+        return ()
 
 
 async def create_embeddings(request: Request) -> Response:
@@ -37,7 +48,10 @@ async def create_embeddings(request: Request) -> Response:
     engine = served.engine
     if asked.dimensions not in {None, engine.info.n_embd}:
         raise bad_request(f"dimensions: this model's vectors have {engine.info.n_embd}.", param="dimensions")
-    inputs = [await encoded(text, engine, param="input") for text in prompt_list(asked.input, param="input")]
+    inputs = [
+        await encoded(text, engine, param="input", parse_special=False)
+        for text in prompt_list(asked.input, param="input")
+    ]
     tokens = sum(map(len, inputs))
     exchange = exchange_of(request.scope)
     with nullcontext() if exchange.lease is None else exchange.lease.spending(tokens):

@@ -7,10 +7,11 @@ from http import HTTPStatus
 from typing import Any, Generic, TypeVar
 
 import jiter
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 from starlette.requests import ClientDisconnect, Request
 
 from genesis_stack.server.errors import ClientGoneError, HttpError, bad_request
+from genesis_stack.server.guard.identifier import Identifier
 
 LONGEST_NAME = 64
 """Characters of a field's name that an error repeats."""
@@ -27,7 +28,7 @@ class StrictModel(BaseModel):
 class ModelRequest(StrictModel):
     """A request body that names its model."""
 
-    model: str = Field(max_length=256)
+    model: Identifier
 
 
 Model = TypeVar("Model", bound=StrictModel)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field
@@ -30,6 +31,8 @@ from genesis_stack.server.chat_request import (
     ToolName,
 )
 from genesis_stack.server.errors import bad_request
+from genesis_stack.server.guard.identifier import Identifier
+from genesis_stack.server.guard.passage import Passage
 from genesis_stack.server.json_body import ModelRequest, StrictModel
 from genesis_stack.server.sampling import JsonObject, TokenLimit
 
@@ -45,6 +48,7 @@ class InputImage(StrictModel):
     """An image; refused with the reason."""
 
     type: Literal["input_image"]
+    image_url: str
 
 
 InputPart = Annotated[InputText | InputImage, Field(discriminator="type")]
@@ -63,7 +67,7 @@ class FunctionCall(StrictModel):
     """A call that the model made earlier."""
 
     type: Literal["function_call"]
-    call_id: str = Field(max_length=256)
+    call_id: Identifier
     name: ToolName
     arguments: str
 
@@ -72,7 +76,7 @@ class FunctionCallOutput(StrictModel):
     """What the called function returned."""
 
     type: Literal["function_call_output"]
-    call_id: str = Field(max_length=256)
+    call_id: Identifier
     output: InputContent
 
 
@@ -142,9 +146,35 @@ class ResponsesRequest(ModelRequest):
     parallel_tool_calls: bool | None = None
     text: TextOptions | None = None
     previous_response_id: str | None = None
-    metadata: dict[str, str] | None = Field(None, max_length=16)
-    user: str | None = Field(None, max_length=256)
+    metadata: dict[Identifier, Annotated[str, Field(max_length=512)]] | None = Field(None, max_length=16)
+    user: Identifier | None = None
     store: bool | None = None
+
+    def passages(self) -> Iterator[Passage]:
+        """All text that the template gets, for the guard."""
+        yield Passage(self.instructions or "", "instructions", trusted=True)
+        for number, tool in enumerate(self.tools or ()):
+            yield Passage(tool.model_dump_json(), f"tools[{number}]", trusted=True)
+        if isinstance(self.input, str):
+            yield Passage(self.input, "input")
+            return
+        for number, item in enumerate(self.input):
+            match item:
+                case InputMessage(role=role, content=content):
+                    yield Passage(_plain(content), f"input[{number}].content", role != "user")
+                case FunctionCall(arguments=arguments):
+                    yield Passage(arguments, f"input[{number}].arguments", trusted=True)
+                case FunctionCallOutput(output=output):
+                    yield Passage(_plain(output), f"input[{number}].output")
+
+    def images(self) -> Iterator[tuple[str, str]]:
+        """The field and the URL of each image."""
+        for number, item in enumerate(() if isinstance(self.input, str) else self.input):
+            match item:
+                case InputMessage(content=list() as parts) | FunctionCallOutput(output=list() as parts):
+                    for place, part in enumerate(parts):
+                        if isinstance(part, InputImage):
+                            yield f"input[{number}].content[{place}]", part.image_url
 
     def as_chat(self) -> ChatRequest:
         """The same request for the chat pipeline; raises HttpError 400 for what needs a stored response."""
@@ -214,6 +244,12 @@ def _content(content: InputContent, index: int) -> str | list[Part]:
     if any(isinstance(part, InputImage) for part in content):
         raise bad_request("This model reads text only; send no input_image.", param=f"input[{index}].content")
     return [TextPart(type="text", text=part.text) for part in content if isinstance(part, InputText)]
+
+
+def _plain(content: InputContent) -> str:
+    if isinstance(content, str):
+        return content
+    return "".join(part.text for part in content if isinstance(part, InputText))
 
 
 def _tool(flat: FlatFunction) -> Tool:

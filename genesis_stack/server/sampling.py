@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field
 
 from genesis_stack.engine.interface import SamplingParams
 from genesis_stack.server.errors import bad_request
+from genesis_stack.server.guard.identifier import Identifier
 from genesis_stack.server.json_body import ModelRequest, StrictModel
 
 MAX_STOPS: Final = 16
@@ -50,7 +51,7 @@ class SamplingFields(ModelRequest):
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     n: int | None = Field(None, ge=1, le=MAX_CHOICES)
-    user: str | None = Field(None, max_length=256)
+    user: Identifier | None = None
     temperature: float | None = Field(None, ge=0, le=2)
     top_p: float | None = Field(None, ge=0, le=1)
     presence_penalty: float | None = Field(None, ge=-2, le=2)

@@ -139,7 +139,7 @@ async def test_content_parts_are_one_text(served: Served) -> None:
     parts[1] = {"type": "image_url", "image_url": {"url": "data:,"}}  # type: ignore[dict-item]
     refused = await served.post("/v1/chat/completions", body)
     assert refused.status_code == 400
-    assert refused.json()["error"]["param"] == "messages[0].content"
+    assert refused.json()["error"]["param"] == "messages[0].content[1]"
 
 
 @pytest.mark.parametrize(

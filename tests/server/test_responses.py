@@ -104,7 +104,7 @@ async def test_calls_and_their_outputs_are_turns(served: Served) -> None:
         ([], {}, "input"),
         ([{"type": "video"}], {}, "input[0]"),
         ([{"role": "wizard", "content": "x"}], {}, "input[0].role"),
-        ([{"role": "user", "content": [{"type": "input_image"}]}], {}, "input[0].content"),
+        ([{"role": "user", "content": [{"type": "input_image"}]}], {}, "input[0].content[0].image_url"),
         ("hi", {"max_output_tokens": 0}, "max_output_tokens"),
         ("hi", {"text": {"format": {"type": "xml"}}}, "text.format"),
     ],
