@@ -113,6 +113,8 @@ def main() -> None:
             speculation="off",
             queue_requests=64,
             queue_tokens=65536,
+            image_tokens=1024,
+            image_memory=0,
             step_target_ms=120,
             prefix_cache=True,
             prefix_cache_ram=0,

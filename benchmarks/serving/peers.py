@@ -82,6 +82,8 @@ def _serve_config(setup: Setup, port: int, extra: Mapping[str, object]) -> Serve
         "speculation": "off",
         "queue_requests": 256,
         "queue_tokens": 200_000,
+        "image_tokens": 1024,
+        "image_memory": 2**27,
         "step_target_ms": 150.0,
         "prefix_cache": True,
         "prefix_cache_ram": 0,

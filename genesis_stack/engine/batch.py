@@ -66,8 +66,10 @@ class Batch:
         self.size = row + 1
         return row
 
-    def add_run(self, sequence: int, tokens: array[int], start: int, count: int, *, output: bool) -> int:
-        """Add `tokens[start:start + count]` at the same positions; returns the last row's index.
+    def add_run(
+        self, sequence: int, tokens: array[int], start: int, count: int, position: int, *, output: bool
+    ) -> int:
+        """Add `tokens[start:start + count]` from `position` on; returns the last row's index.
 
         Logits are computed for the last row only, and only if `output` is set.
         """
@@ -77,7 +79,7 @@ class Batch:
         )
         ctypes.memmove(
             ctypes.addressof(self._positions) + 4 * row,
-            self._counting.buffer_info()[0] + 4 * start,
+            self._counting.buffer_info()[0] + 4 * position,
             4 * count,
         )
         self._sequences[row : row + count] = [sequence] * count

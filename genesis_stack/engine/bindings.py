@@ -7,6 +7,7 @@ module needs none of them, so the package's own initialisation is left out.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import importlib.util
 import logging
@@ -53,16 +54,16 @@ def _forward_log(level: int, text: bytes, _data: ctypes.c_void_p) -> None:
         _log.log(_LEVELS[level], "%s", text.decode("utf-8", "replace").rstrip())
 
 
-try:
-    _callback = lib.llama_log_callback(_forward_log)
-except MemoryError:
+log_callback: Any = None
+"""Takes llama.cpp's messages to logging, where that is possible."""
+with contextlib.suppress(MemoryError):
     # A sandbox may forbid the executable page that a ctypes callback needs (MemoryDenyWriteExecute with
     # no executable path to write to). llama.cpp then speaks to stderr itself.
-    _callback = None
+    log_callback = lib.llama_log_callback(_forward_log)
 
 
 def initialise() -> None:
     """Set llama.cpp up once per process and send its messages to logging where that is possible."""
-    if _callback is not None:
-        lib.llama_log_set(_callback, None)
+    if log_callback is not None:
+        lib.llama_log_set(log_callback, None)
     lib.llama_backend_init()

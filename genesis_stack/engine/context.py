@@ -10,8 +10,11 @@ from typing import Any, Final
 
 from genesis_stack.engine.batch import Batch
 from genesis_stack.engine.bindings import lib
+from genesis_stack.engine.image_rows import ImageRows
+from genesis_stack.engine.images import LoadedImage
 from genesis_stack.engine.interface import EngineError
 from genesis_stack.engine.model import Model
+from genesis_stack.engine.projector import Projector
 from genesis_stack.protocol.serve_config import EngineConfig
 
 CELL_PADDING: Final = 256
@@ -40,6 +43,7 @@ class Context:
         sequences: how many sequence ids exist, at most 256.
         threads: decode and prefill threads.
         embeddings: produce pooled embeddings instead of logits.
+        projector: the image encoder, where the model has one.
 
     Raises:
         EngineError: llama.cpp cannot allocate the context.
@@ -53,6 +57,7 @@ class Context:
         sequences: int,
         threads: tuple[int, int],
         embeddings: bool = False,
+        projector: Projector | None = None,
     ) -> None:
         params = lib.llama_context_default_params()
         params.n_ctx = cells_for(config)
@@ -75,6 +80,7 @@ class Context:
             )
         self.cells: int = lib.llama_n_ctx(self.pointer)
         self.longest_run: int = lib.llama_n_ubatch(self.pointer)
+        self._projector = projector
         self._memory = lib.llama_get_memory(self.pointer)
         self.batch = Batch(lib.llama_n_batch(self.pointer), self.cells)
 
@@ -90,7 +96,25 @@ class Context:
         Raises:
             DecodeError: no cells (1), aborted (2), or a failure inside llama.cpp (< 0).
         """
-        status = lib.llama_decode(self.pointer, self.batch.struct)
+        self._run(self.batch.struct)
+
+    def image_rows(self, image: LoadedImage, sequence: int, first: int, start: int, count: int) -> ImageRows:
+        """Rows for `count` cells of an image from its cell `start`; its first position is `first`."""
+        assert self._projector is not None  # noqa: S101 -- who else prepared the image?
+        return ImageRows(self._projector, image, sequence=sequence, first=first, start=start, count=count)
+
+    def decode_image(self, rows: ImageRows) -> None:
+        """Compute the cells of a piece of an image; none of them gives logits. Raises as `decode` does."""
+        if not rows.causal:
+            lib.llama_set_causal_attn(self.pointer, False)  # noqa: FBT003 -- the C signature
+        try:
+            self._run(rows.struct)
+        finally:
+            if not rows.causal:
+                lib.llama_set_causal_attn(self.pointer, True)  # noqa: FBT003 -- the C signature
+
+    def _run(self, struct: Any) -> None:
+        status = lib.llama_decode(self.pointer, struct)
         if status == 0:
             # Without this the wait would fall into the first sampler call.
             lib.llama_synchronize(self.pointer)

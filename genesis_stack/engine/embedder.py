@@ -41,7 +41,7 @@ class Embedder:
         """The L2-normalised vector of `n_embd` numbers for one input."""
         batch = self._context.batch
         batch.clear()
-        batch.add_run(0, tokens, 0, len(tokens), output=True)
+        batch.add_run(0, tokens, 0, len(tokens), 0, output=True)
         batch.want_all()
         try:
             self._context.decode()

@@ -7,9 +7,9 @@ of `time.monotonic()` unless the name says otherwise, all token ids are the mode
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 Token = int
 
@@ -62,10 +62,53 @@ class SamplingParams:
 
 
 @dataclass(frozen=True, slots=True)
+class Image:
+    """A picture as 8-bit RGB, row by row from the top left: `width * height * 3` bytes."""
+
+    width: int
+    height: int
+    rgb: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ImageSpan:
+    """A run of `cells` in a prompt that an image fills; `start` is the index of the first.
+
+    `positions` is how far the text behind it moves on, which M-RoPE makes fewer than cells. `causal` tells
+    whether its cells see only those before them. `digest` stands for the content, `handle` is the engine's.
+    """
+
+    start: int
+    cells: int
+    positions: int
+    causal: bool
+    digest: bytes
+    handle: Any = field(repr=False, compare=False)
+
+    @property
+    def end(self) -> int:
+        """Index behind its last cell."""
+        return self.start + self.cells
+
+
+@dataclass(frozen=True, slots=True)
+class ImagePrompt:
+    """What stands in a prompt for one image: tokens around it, and negative ids where it is itself."""
+
+    tokens: tuple[Token, ...]
+    spans: tuple[ImageSpan, ...]
+
+    def at(self, start: int) -> tuple[ImageSpan, ...]:
+        """The spans of a prompt in which it begins at index `start`."""
+        return tuple(replace(span, start=start + span.start) for span in self.spans)
+
+
+@dataclass(frozen=True, slots=True)
 class GenerationRequest:
     """One request for `n` completions of one prompt.
 
-    `client` is what the scheduler is fair between. `deadline` is a `time.monotonic()` instant.
+    `client` is what the scheduler is fair between. `deadline` is a `time.monotonic()` instant. `images` says
+    where images stand in the prompt, in order.
     """
 
     request_id: str
@@ -74,6 +117,7 @@ class GenerationRequest:
     client: str = "anonymous"
     n: int = 1
     deadline: float | None = None
+    images: Sequence[ImageSpan] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +179,8 @@ class EngineInfo:
 
     `size_bytes` is the tensors' total, `n_params` the parameter count, `eos_text` and `bos_text` are the
     special tokens as the chat template wants them. `chat_template` is the GGUF's Jinja source, if any.
-    `control_tokens` are the texts that `tokenize(parse_special=True)` reads as control tokens.
+    `control_tokens` are the texts that `tokenize(parse_special=True)` reads as control tokens. `sees` tells
+    whether it takes images.
     """
 
     model: str
@@ -159,6 +204,7 @@ class EngineInfo:
     bos_text: str
     eos_text: str
     control_tokens: frozenset[str]
+    sees: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,6 +346,9 @@ class Engine(Protocol):
         Checks and admission happen in this call: it raises InvalidRequestError, QueueFullError or
         EngineUnavailableError before anything is queued.
         """
+
+    async def prepare_image(self, image: Image) -> ImagePrompt:
+        """How the model reads an image; raises InvalidRequestError if it reads text only."""
 
     def cancel(self, request_id: str) -> None:
         """End the request within one step; unknown ids are ignored."""

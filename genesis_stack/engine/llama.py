@@ -6,12 +6,14 @@ import asyncio
 import logging
 import sys
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property, partial
 from typing import Final
 
 from genesis_stack.engine import bindings
 from genesis_stack.engine.grammar import GrammarCompiler
+from genesis_stack.engine.image_encoder import ImageEncoder
+from genesis_stack.engine.images import NO_IMAGES, Images
 from genesis_stack.engine.interface import (
     ContextLengthError,
     EngineError,
@@ -21,6 +23,9 @@ from genesis_stack.engine.interface import (
     EngineUnavailableError,
     FinishReason,
     GenerationRequest,
+    Image,
+    ImagePrompt,
+    ImageSpan,
     InvalidRequestError,
     QueueFullError,
     Token,
@@ -54,6 +59,7 @@ class LlamaEngine:
         self._tickets: dict[str, Ticket] = {}
         self._worker: Worker | None = None
         self._grammars: GrammarCompiler | None = None
+        self._images: ImageEncoder | None = None
 
     async def start(self) -> None:
         """Load, warm up and become ready."""
@@ -77,6 +83,11 @@ class LlamaEngine:
         self._worker.start()
         await ready
         self._grammars = GrammarCompiler(self._worker.model)
+        if self._worker.projector is not None:
+            engine = self._config.engine
+            self._images = ImageEncoder(
+                self._worker.projector, memory=engine.image_memory, waiting=engine.queue_requests
+            )
         _log.info(
             "ready: %s, %d decode and %d prefill threads", self._worker.model.description, *self._threads
         )
@@ -95,24 +106,49 @@ class LlamaEngine:
         """Check, admit, and return the stream."""
         worker = self._ready_worker()
         self._check(request, len(request.prompt))
-        prompt = _tokens(request.prompt, worker.model.n_vocab, param="prompt")
+        prompt = _tokens(request.prompt, worker.model.n_vocab, param="prompt", images=request.images)
         assert self._grammars is not None  # noqa: S101 -- a ready worker has its compiler
         grammar = await self._grammars.compile(request.sampling)
+        images = await self._load_images(request.images)
+        try:
+            return self._enqueue(request, partial(Ticket, request, prompt, grammar, images=images))
+        except BaseException:
+            self._release_images(request.images)
+            raise
+
+    def _enqueue(self, request: GenerationRequest, new_ticket: Callable[..., Ticket]) -> DeltaStream:
         worker = self._ready_worker()
-        self._check_queue(worker, len(prompt))
+        self._check_queue(worker, len(request.prompt))
         if request.request_id in self._tickets:
             raise InvalidRequestError(f"The request id {request.request_id} is in use.", param="request_id")
-        stream = DeltaStream(partial(self._left, request.request_id))
-        ticket = Ticket(request, prompt, grammar, asyncio.get_running_loop(), stream.inlet)
+        stream = DeltaStream(partial(self._left, request))
+        ticket = new_ticket(asyncio.get_running_loop(), stream.inlet)
         self._tickets[request.request_id] = ticket
         if not worker.post(partial(worker.scheduler.enqueue, ticket)):
             raise self._unavailable()
         return stream
 
-    def _left(self, request_id: str, complete: bool) -> None:
-        self._tickets.pop(request_id, None)
+    def _left(self, request: GenerationRequest, complete: bool) -> None:
+        self._tickets.pop(request.request_id, None)
+        self._release_images(request.images)
         if not complete:
-            self.cancel(request_id)
+            self.cancel(request.request_id)
+
+    async def prepare_image(self, image: Image) -> ImagePrompt:
+        """How the model reads an image."""
+        self._ready_worker()
+        if self._images is None:
+            raise InvalidRequestError(f"{self._config.model} reads text only.", param="messages")
+        return await self._images.prepare(image)
+
+    async def _load_images(self, spans: Sequence[ImageSpan]) -> Images:
+        if not spans or self._images is None:
+            return NO_IMAGES
+        return Images(await self._images.load(spans))
+
+    def _release_images(self, spans: Sequence[ImageSpan]) -> None:
+        if spans and self._images is not None:
+            self._images.release(spans)
 
     def cancel(self, request_id: str) -> None:
         """End a request."""
@@ -181,6 +217,8 @@ class LlamaEngine:
             return
         worker.drain(timeout)
         await asyncio.to_thread(worker.join)
+        if self._images is not None:
+            self._images.close()
         if self._grammars is not None:
             self._grammars.close()
 
@@ -206,6 +244,13 @@ class LlamaEngine:
             raise InvalidRequestError(f"{self._config.model} makes embeddings, not text.", param="model")
         wanted = request.sampling.max_tokens
         context = self._config.engine.context
+        longest = self._config.engine.batch
+        if any(span.cells > longest and not span.causal for span in request.images):
+            raise InvalidRequestError(
+                f"This model reads an image in one piece, and at most {longest} tokens of it: "
+                "the operator can raise engine.batch or lower engine.image_tokens.",
+                param="messages",
+            )
         if prompt_tokens + (1 if wanted is None else wanted) > context:
             raise ContextLengthError(prompt_tokens=prompt_tokens, max_tokens=wanted, context=context)
         if prompt_tokens > self._config.engine.queue_tokens:
@@ -228,12 +273,25 @@ class LlamaEngine:
             )
 
 
-def _tokens(tokens: Sequence[Token], n_vocab: int, *, param: str) -> array[int]:
+def _tokens(
+    tokens: Sequence[Token], n_vocab: int, *, param: str, images: Sequence[ImageSpan] = ()
+) -> array[int]:
     """`tokens` as llama.cpp takes them; one that it does not know would fail the whole batch."""
-    for token in tokens:
+    for token in _text(tokens, images):
         if not 0 <= token < n_vocab:
             raise InvalidRequestError(f"{token} is no token of this model.", param=param)
+    if images and images[-1].end >= len(tokens):
+        raise InvalidRequestError("A prompt cannot end with an image.", param=param)
     return array("i", tokens)
+
+
+def _text(tokens: Sequence[Token], images: Sequence[ImageSpan]) -> Iterator[Token]:
+    """The tokens between images."""
+    start = 0
+    for span in images:
+        yield from tokens[start : span.start]
+        start = span.end
+    yield from tokens[start:]
 
 
 def _succeed(result: asyncio.Future[list[float]], vector: list[float]) -> None:

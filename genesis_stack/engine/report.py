@@ -39,6 +39,7 @@ def describe(config: ServeConfig, worker: Worker) -> EngineInfo:
         bos_text=model.special_text(lib.llama_vocab_bos(model.vocab)),
         eos_text=model.special_text(lib.llama_vocab_eos(model.vocab)),
         control_tokens=model.control_tokens,
+        sees=worker.projector is not None,
     )
 
 

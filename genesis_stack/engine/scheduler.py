@@ -8,7 +8,7 @@ The two kinds are not mixed in one batch: rows of many sequences leave flash att
 skip, and a mixed batch then takes longer than its two halves.
 
 Whoever shares a long prefix with a prompt that is being computed follows it instead of computing the same
-again.
+again. Images in prompts are steps of their own, because a batch holds either tokens or embeddings.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from __future__ import annotations
 import time
 from array import array
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from genesis_stack.engine.context import Context, DecodeError
@@ -68,6 +69,7 @@ class Scheduler:
         self._queue: FairQueue[Sequence] = FairQueue()
         self.live: list[Sequence] = []
         self.counters = Counters()
+        self._looked = False  # at an image, in the last step that read prompts
         self._since_decode = 0  # prompt tokens computed since somebody streamed
 
     @property
@@ -109,15 +111,17 @@ class Scheduler:
         streaming = [s for s in self.live if s.phase is Phase.DECODE]
         prefilling = [s for s in self.live if s.phase is Phase.PREFILL]
         if prefilling and not (streaming and self._is_streams_turn(prefilling)):
-            running = self._add_prompts(prefilling, streaming=bool(streaming))
+            looking = self._who_looks(prefilling)
+            if looking is not None:
+                self._look(looking, streaming=bool(streaming))
+                return
+            running = self._add_prompts(
+                [s for s in prefilling if not s.images.at(s.filled)], streaming=bool(streaming)
+            )
         else:
             running = self._add_tokens(streaming)
-        if not batch.size:
-            return
-        self._slots.make_room(batch.size)
-        started = time.monotonic()
-        self._decode()
-        self._settle(running, started, time.monotonic())
+        if batch.size:
+            self._run(running, batch.size, self._context.decode)
 
     # Admission
 
@@ -144,17 +148,18 @@ class Scheduler:
 
     def _place(self, sequence: Sequence) -> None:
         """Give `sequence` what the cache holds of its prompt, or let it follow who computes more of it."""
-        match = self._slots.match(sequence.prompt)
+        images = sequence.images
+        match = self._slots.match(sequence.prompt, images)
         held = match.length if match else 0
         leader, goal = self._leader(sequence)
         if goal >= held + _WORTH_FOLLOWING:
             sequence.phase, sequence.leader, sequence.shared_goal = Phase.FOLLOWING, leader, goal
             return
-        recalled = self._slots.recall(sequence.prompt, held)
+        recalled = self._slots.recall(sequence.prompt, images, held)
         if recalled is not None:
             match, held = recalled, recalled.length
         sequence.phase, sequence.leader = Phase.PREFILL, None
-        sequence.slot = self._slots.occupy(match)
+        sequence.slot = self._slots.occupy(match, images)
         sequence.filled = sequence.cached = held
         self.counters.cached_tokens += held
         if sequence.index == 0:
@@ -190,7 +195,7 @@ class Scheduler:
     def _add_tokens(self, streaming: list[Sequence]) -> list[Sequence]:
         """One row for everyone who streams."""
         for sequence in streaming:
-            sequence.row = self._context.batch.add(sequence.slot, sequence.next_token, sequence.filled)
+            sequence.row = self._context.batch.add(sequence.slot, sequence.next_token, sequence.position)
             sequence.run = 1
         return streaming
 
@@ -211,22 +216,54 @@ class Scheduler:
         return running
 
     def _add_run(self, sequence: Sequence, most: int) -> int:
-        """Add up to `most` tokens of a prompt; returns how many."""
-        count = min(most, self._context.longest_run, len(sequence.prompt) - sequence.filled)
+        """Add up to `most` tokens of a prompt, none beyond the next image; returns how many."""
+        left = sequence.images.gap(sequence.filled)
+        if left is None:
+            left = len(sequence.prompt) - sequence.filled
+        count = min(most, self._context.longest_run, left)
         last = sequence.filled + count == len(sequence.prompt)
-        row = self._context.batch.add_run(sequence.slot, sequence.prompt, sequence.filled, count, output=last)
+        row = self._context.batch.add_run(
+            sequence.slot, sequence.prompt, sequence.filled, count, sequence.position, output=last
+        )
         sequence.row = row if last else -1
         sequence.run = count
         return count
 
-    def _decode(self) -> None:
+    def _who_looks(self, prefilling: list[Sequence]) -> Sequence | None:
+        """Whose image is next; images and the prompts of others take turns."""
+        looking = [s for s in prefilling if s.images.at(s.filled)]
+        if not looking or (self._looked and len(looking) < len(prefilling)):
+            self._looked = False
+            return None
+        self._looked = True
+        return looking[0]
+
+    def _look(self, sequence: Sequence, *, streaming: bool) -> None:
+        """Compute a piece of the image that `sequence` has come to."""
+        image = sequence.images.at(sequence.filled)
+        assert image is not None  # noqa: S101 -- that is why it was chosen
+        span = image.span
+        count = span.end - sequence.filled
+        if span.causal:
+            piece = self._pace.chunk(self._context.longest_run, streaming=streaming)
+            count = min(count, self._context.longest_run if self._is_short(sequence) else piece)
+        first = sequence.images.position(span.start)
+        rows = self._context.image_rows(image, sequence.slot, first, sequence.filled - span.start, count)
+        sequence.row, sequence.run = -1, count
+        self._run([sequence], count, partial(self._context.decode_image, rows))
+
+    def _run(self, running: list[Sequence], rows: int, decode: Callable[[], None]) -> None:
+        """Decode `rows` rows, once more with an empty cache if they found no cells, and settle."""
+        self._slots.make_room(rows)
+        started = time.monotonic()
         try:
-            self._context.decode()
+            decode()
         except DecodeError as error:
             if error.status != _NO_CELLS:
                 raise
             self._slots.clear_cache()
-            self._context.decode()
+            decode()
+        self._settle(running, started, time.monotonic())
 
     def _settle(self, running: list[Sequence], started: float, ended: float) -> None:
         """Note the new cells, sample, and end what is complete."""

@@ -6,6 +6,7 @@ from array import array
 from enum import StrEnum
 from typing import Any
 
+from genesis_stack.engine.images import Images
 from genesis_stack.engine.interface import ChosenLogprob, Delta, FinishReason, SlotStats, Token
 from genesis_stack.engine.logprobs import chosen_logprob
 from genesis_stack.engine.model import Model
@@ -82,6 +83,16 @@ class Sequence:
     def prompt(self) -> array[int]:
         """The request's prompt tokens."""
         return self.ticket.prompt
+
+    @property
+    def images(self) -> Images:
+        """Where images stand in it."""
+        return self.ticket.images
+
+    @property
+    def position(self) -> int:
+        """Of the next cell it computes, as llama.cpp counts."""
+        return self.ticket.images.position(self.filled)
 
     def begin(self, model: Model) -> None:
         """Get ready to generate; called once, when a slot was found."""

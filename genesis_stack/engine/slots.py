@@ -11,6 +11,7 @@ from collections import OrderedDict
 from typing import Final
 
 from genesis_stack.engine.context import Context
+from genesis_stack.engine.images import Images
 from genesis_stack.engine.prefix_store import PrefixStore, SavedPrefix
 from genesis_stack.engine.prefix_tree import Match, PrefixTree, common_length
 
@@ -44,21 +45,30 @@ class Slots:
         """Sequence ids that the context must provide."""
         return live + cached
 
-    def match(self, prompt: array[int]) -> Match | None:
-        """The longest prefix of `prompt` in the cache, short of its last token, whose logits are needed."""
-        return self.tree.match(prompt[:-1]) if self._shares else None
+    def match(self, prompt: array[int], images: Images) -> Match | None:
+        """The longest prefix of `prompt` in the cache, short of its last token, whose logits are needed.
 
-    def occupy(self, match: Match | None) -> int:
+        It ends inside no image.
+        """
+        if not self._shares:
+            return None
+        found = self.tree.match(prompt[:-1])
+        whole = images.whole(found.length) if found else 0
+        if found and whole < found.length:
+            return self.tree.match(prompt[:whole])
+        return found
+
+    def occupy(self, match: Match | None, images: Images) -> int:
         """A fresh sequence id that shares the cells of `match`."""
         slot = self._free.pop()
         self.tree.attach(slot, match)
         if match:
-            self._context.copy_prefix(match.holder, slot, match.length)
+            self._context.copy_prefix(match.holder, slot, images.position(match.length))
             if match.holder in self._cached:
                 self._cached.move_to_end(match.holder)
         return slot
 
-    def recall(self, prompt: array[int], beyond: int) -> Match | None:
+    def recall(self, prompt: array[int], images: Images, beyond: int) -> Match | None:
         """Bring back a saved prefix of `prompt` that is worth more than the `beyond` cells in the cache."""
         if not self._store or not self._cached_limit:
             return None
@@ -76,7 +86,7 @@ class Slots:
             return None
         self.tree.extend(slot, saved.tokens)
         self.retire(slot)
-        return self.match(prompt)
+        return self.match(prompt, images)
 
     def retire(self, slot: int) -> None:
         """Keep a finished sequence as cache, unless another one holds the same tokens and more."""

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Self
 
 from genesis_stack.engine.grammar import Grammar
+from genesis_stack.engine.images import NO_IMAGES, Images
 from genesis_stack.engine.interface import Delta, GenerationRequest, Timings, Usage
 
 
@@ -95,6 +96,7 @@ class Ticket:
         "first_token",
         "generated",
         "grammar",
+        "images",
         "loop",
         "on_delta",
         "open_choices",
@@ -111,10 +113,13 @@ class Ticket:
         grammar: Grammar | None,
         loop: asyncio.AbstractEventLoop | None,
         on_delta: Callable[[Delta], None],
+        *,
+        images: Images = NO_IMAGES,
     ) -> None:
         self.request = request
         self.prompt = prompt
         self.grammar = grammar
+        self.images = images
         self.loop = loop
         self.on_delta = on_delta
         self.open_choices = self.waiting_choices = request.n

@@ -30,6 +30,7 @@ from genesis_stack.engine.interface import (
 from genesis_stack.engine.model import Model
 from genesis_stack.engine.pace import Pace
 from genesis_stack.engine.prefix_store import PrefixStore, state_key
+from genesis_stack.engine.projector import Projector
 from genesis_stack.engine.scheduler import Scheduler
 from genesis_stack.engine.slots import Slots
 from genesis_stack.engine.ticket import Ticket
@@ -68,6 +69,7 @@ class Worker(threading.Thread):
         self.context: Context
         self.scheduler: Scheduler
         self.embedder: Embedder | None = None
+        self.projector: Projector | None = None
 
     # For other threads
 
@@ -114,12 +116,25 @@ class Worker(threading.Thread):
             _log.exception("the engine failed")
             self._fail_everyone()
         finally:
-            self.context.close()
-            self.model.close()
+            self._free()
+
+    def _free(self) -> None:
+        self.context.close()
+        if self.projector is not None and not self.projector.close():
+            _log.warning("an image is still being encoded: its memory goes with the process")
+            return
+        self.model.close()
 
     def _load(self) -> None:
         config, engine = self._config, self._config.engine
         self.model = Model(config.weights.path, mlock=engine.mlock)
+        if config.projector is not None:
+            self.projector = Projector(
+                config.projector.path,
+                self.model,
+                threads=self.threads[1],
+                max_tokens=engine.image_tokens,
+            )
         keep = 0
         if engine.prefix_cache and self.model.shares_prefixes:
             keep = min(max(engine.parallel, 8), MAX_SEQUENCES - engine.parallel)
@@ -130,6 +145,7 @@ class Worker(threading.Thread):
             sequences=1 if config.task == "embedding" else Slots.count(engine.parallel, keep),
             threads=self.threads,
             embeddings=config.task == "embedding",
+            projector=self.projector,
         )
         if config.task == "embedding":
             self.embedder = Embedder(self.model, self.context)

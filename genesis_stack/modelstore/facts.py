@@ -17,7 +17,9 @@ _MOST_LAYERS: Final = 2048
 _REPACKED: Final = frozenset({"Q4_0", "Q2_K", "Q4_K", "Q5_K", "Q6_K", "IQ4_NL", "Q8_0"})
 _LONGEST_TEXT: Final = 120
 _MOST_PATCH: Final = 4096
-_QWEN_PATCHES: Final = 4096 * 4  # llama.cpp's limit of 4096 image tokens, each of 2 x 2 patches
+PATCHES_PER_TOKEN: Final = 4
+"""Of Qwen's encoders, which merge 2 x 2 patches."""
+_QWEN_PATCHES: Final = 4096 * PATCHES_PER_TOKEN  # llama.cpp's limit is 4096 image tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,7 @@ class Facts:
     counted as if every layer did. `repackable_bytes` are tensors of types that llama.cpp may copy into
     another layout when it loads them for a CPU. A projector (`architecture` clip) has its vision tower's
     shape, the side of a `patch` in pixels, and the most `image_patches` that llama.cpp makes of one image.
+    One that `scales_images` makes fewer where the stack says so.
     """
 
     architecture: str
@@ -55,6 +58,7 @@ class Facts:
     recurrent_bytes: int
     patch: int = 0
     image_patches: int = 0
+    scales_images: bool = False
 
 
 def read_facts(descriptor: int, name: str) -> Facts:
@@ -129,6 +133,7 @@ def facts_of(header: Header, name: str) -> Facts:
         recurrent_bytes=recurrent_bytes,
         patch=keys.count(f"{prefix}.patch_size", default=0, most=_MOST_PATCH),
         image_patches=_image_patches(keys, prefix),
+        scales_images=_scales_images(keys, prefix),
     )
 
 
@@ -184,8 +189,13 @@ def _image_patches(keys: _Keys, prefix: str) -> int:
     """Fixed by the image size, but for Qwen's encoders, which take any size up to a number of patches."""
     patch = keys.count(f"{prefix}.patch_size", default=0)
     fixed = (keys.count(f"{prefix}.image_size", default=0) // patch) ** 2 if patch else 0
+    return max(fixed, _QWEN_PATCHES) if _scales_images(keys, prefix) else fixed
+
+
+def _scales_images(keys: _Keys, prefix: str) -> bool:
+    """Whether images of any size are taken, up to a number of tokens that can be chosen."""
     kind = keys.text("clip.projector_type", keys.text(f"{prefix}.projector_type", default=""))
-    return max(fixed, _QWEN_PATCHES) if kind.startswith("qwen") else fixed
+    return kind.startswith("qwen")
 
 
 def _recurrent_bytes(keys: _Keys, prefix: str, layers: int, embedding: int) -> int:

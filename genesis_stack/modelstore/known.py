@@ -85,6 +85,7 @@ _QWEN3_VL_4B_PROJECTOR: Final = Facts(
     recurrent_bytes=0,
     patch=16,
     image_patches=16_384,
+    scales_images=True,
 )
 
 _SMOLLM2_135M: Final = Facts(

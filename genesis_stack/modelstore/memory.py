@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from genesis_stack.modelstore.facts import Facts
+from genesis_stack.modelstore.facts import PATCHES_PER_TOKEN, Facts
 from genesis_stack.spec.model import EngineSettings, Model, Weights
 
 CELL_PADDING: Final = 256
@@ -93,7 +93,8 @@ def _working(model: Model, shape: Shape, shapes: Mapping[str, Shape]) -> Iterato
     yield Row("prefix cache", engine.prefix_cache_ram, estimated=False)
     projector = shapes.get(model.projector.sha256) if model.projector is not None else None
     if projector is not None:
-        yield Row("image buffers", images(projector.facts, facts, model.limits.max_pixels), estimated=True)
+        yield Row("image buffers", images(projector.facts, facts, engine.image_tokens), estimated=True)
+        yield Row("encoded images", engine.image_memory, estimated=False)
     draft = shapes.get(model.draft.sha256) if model.draft is not None else None
     if draft is not None:
         size = kv_cache(draft.facts, engine) + compute(draft.facts, engine, engine.batch)
@@ -120,11 +121,13 @@ def compute(facts: Facts, engine: EngineSettings, batch: int) -> int:
     return max(attention, feed_forward, logits)
 
 
-def images(projector: Facts, facts: Facts, max_pixels: int) -> int:
+def images(projector: Facts, facts: Facts, most_tokens: int) -> int:
     """Bytes of encoding the largest image: patches in, activations, embeddings out."""
     if not projector.patch:
         return 0
-    patches = min(projector.image_patches, -(-max_pixels // projector.patch**2))
+    patches = projector.image_patches
+    if projector.scales_images:
+        patches = min(patches, most_tokens * PATCHES_PER_TOKEN)
     pixels = 3 * projector.patch**2
     activations = max(7 * projector.embedding, 4 * projector.embedding + projector.feed_forward)
     embeddings = facts.embedding  # a quarter as many tokens as patches, with up to three more layers each

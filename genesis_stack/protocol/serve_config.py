@@ -42,6 +42,8 @@ class EngineConfig(_Frozen):
     flash_attention: bool
     mlock: bool
     speculation: Literal["off", "ngram"]
+    image_tokens: int = Field(ge=1, description="most tokens of one image; larger ones are scaled down")
+    image_memory: int = Field(ge=0, description="bytes of encoded images in memory, in use or kept")
     queue_requests: int = Field(ge=1, description="requests that may wait")
     queue_tokens: int = Field(ge=1, description="prompt tokens that may wait")
     step_target_ms: float = Field(gt=0, description="longest step while others stream: bounds their stall")

@@ -35,6 +35,16 @@ class EngineSettings(Frozen):
     speculation: Literal["off", "ngram"] = Field(
         default="off", description="ngram guesses tokens that repeat the prompt; the text stays the same."
     )
+    image_tokens: int = Field(
+        default=1024,
+        ge=16,
+        le=65_536,
+        description="Most tokens of one image; larger images are scaled down to fit.",
+    )
+    image_memory: ByteSize = Field(
+        default=128 * 1024**2,
+        description="Memory, inside the budget, for encoded images: those in use, and those seen lately.",
+    )
     queue_requests: int = Field(default=64, ge=1, le=100_000, description="Requests that may wait.")
     queue_tokens: int = Field(
         default=65536,

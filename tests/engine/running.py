@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import threading
 import time
-from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ from genesis_stack.engine.interface import (
     FinishReason,
     GenerationRequest,
     GenerationStream,
+    ImageSpan,
     SamplingParams,
     Timings,
     Token,
@@ -52,6 +53,8 @@ ENGINE = EngineConfig(
     speculation="off",
     queue_requests=64,
     queue_tokens=65_536,
+    image_tokens=1024,
+    image_memory=2**26,
     step_target_ms=150.0,
     prefix_cache=True,
     prefix_cache_ram=0,
@@ -63,14 +66,16 @@ STORY = "Once upon a time there was a small town by the sea, and in it lived"
 _ids = itertools.count()
 
 
-def serve_config(weights: Path, *, task: Task = "text", **engine: Any) -> ServeConfig:
+def serve_config(
+    weights: Path, *, task: Task = "text", projector: Path | None = None, **engine: Any
+) -> ServeConfig:
     """A configuration for `weights` that differs from `ENGINE` in `engine`."""
     return ServeConfig(
         model="small",
         description="",
         task=task,
         weights=FileRef(path=str(weights), sha256="0" * 64, size=None),
-        projector=None,
+        projector=None if projector is None else FileRef(path=str(projector), sha256="1" * 64, size=None),
         engine=ENGINE.model_copy(update=engine),
         budget=BudgetConfig(memory=2**30, cpus=2),
         listen=ListenConfig(host="127.0.0.1", port=1),
@@ -157,6 +162,7 @@ def request(
     engine: LlamaEngine,
     prompt: str | list[Token],
     *,
+    images: Sequence[ImageSpan] = (),
     client: str = "anonymous",
     n: int = 1,
     timeout: float | None = None,
@@ -172,6 +178,7 @@ def request(
         client=client,
         n=n,
         deadline=None if timeout is None else time.monotonic() + timeout,
+        images=images,
     )
 
 

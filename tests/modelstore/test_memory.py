@@ -66,7 +66,8 @@ def test_image_buffers_agree_with_what_llama_cpp_logs(
     """For the 1472 x 1472 image that its encoder warms up with; embeddings are counted beside it."""
     projector = replace(PROJECTOR, embedding=embedding, feed_forward=feed_forward)
     no_text = replace(QWEN, embedding=0)
-    assert images(projector, no_text, 1472 * 1472) / MIB == pytest.approx(buffer, rel=0.01)
+    tokens = (1472 // 32) ** 2  # each of 2 x 2 patches of 16 pixels
+    assert images(projector, no_text, tokens) / MIB == pytest.approx(buffer, rel=0.01)
 
 
 def test_cells_are_rounded_up_as_llama_cpp_does() -> None:

@@ -91,6 +91,7 @@ class ScriptedEngine:
             bos_text="",
             eos_text="<|im_end|>",
             control_tokens=frozenset(CONTROL_TOKENS),
+            sees=False,
         )
 
     async def start(self) -> None:

@@ -50,6 +50,8 @@ def serve_config(weights: Path, *, model: str = MODEL, **limits: Any) -> dict[st
             "speculation": "off",
             "queue_requests": 64,
             "queue_tokens": 65536,
+            "image_tokens": 1024,
+            "image_memory": 2**26,
             "step_target_ms": 50.0,
             "prefix_cache": True,
             "prefix_cache_ram": 0,
