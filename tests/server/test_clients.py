@@ -55,7 +55,8 @@ async def door(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> Served:
 async def started_before(seconds: float, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> Served:
     """A server that started so long ago."""
     with monkeypatch.context() as patch:
-        patch.setattr("genesis_stack.server.door.time.time", lambda: NOW - seconds)
+        started = time.time() - seconds
+        patch.setattr("genesis_stack.server.door.time.time", lambda: started)
         return await serve(ScriptedEngine())
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from genesis_stack.spec.checks.clients import check_clients
 from genesis_stack.spec.checks.finding import Declared, Finding
 from genesis_stack.spec.checks.models import (
     check_directives,
@@ -23,5 +24,6 @@ def check(stack: Stack, declared: Declared) -> Iterator[Finding]:
     yield from check_exposure(stack, declared)
     yield from check_directives(("security",), stack.security)
     yield from check_references(stack, declared)
+    yield from check_clients(stack)
     yield from check_monitoring(stack, declared)
     yield from check_alerts(stack, declared)
