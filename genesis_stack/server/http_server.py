@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import socket
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Final
@@ -38,6 +39,7 @@ class HttpServer(uvicorn.Server):
         """
         self.admission = Admission(config.http)
         self._certificate = _certificate(config)
+        logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # it warns of every malformed request
         super().__init__(
             uvicorn.Config(
                 app,
