@@ -50,4 +50,6 @@ def opened(host: str, port: int) -> socket.socket:
         listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
     except OSError as exc:
         raise ListenError(f"cannot listen on {host}:{port}: {exc.strerror}") from None
+    # asyncio sets it only on sockets whose protocol is spelled out, which these are not
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener
