@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from http import HTTPStatus
 from typing import Any, Final
 
 from pydantic_core import to_json
@@ -13,7 +14,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from genesis_stack.server.disconnect import cancelled_on_disconnect
-from genesis_stack.server.errors import ClientGoneError, as_http_error, internal_error
+from genesis_stack.server.errors import ClientGoneError, HttpError, as_http_error, internal_error
 from genesis_stack.server.exchange import exchange_of
 
 DONE: Final = b"data: [DONE]\n\n"
@@ -38,19 +39,21 @@ class EventStream(Response):
 
     Making and sending are two tasks: what was made while a send was under way goes out in one piece with
     the next one. Headers leave with the first event, so whatever fails before it still gets a status of
-    its own; later failures become an `error` event and end the stream. When the client goes away, the
-    maker is cancelled at once.
+    its own; later failures become an `error` event and end the stream. When the client goes away, or
+    leaves more than `http.max_unread_bytes` to be read, nothing more is made.
     """
 
     def __init__(self, events: AsyncGenerator[bytes]) -> None:
         super().__init__()
         self._events = events
+        self._unread = 0
         self._made: list[bytes] = []
         self._news = asyncio.Event()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Make and send until the end, a failure, or the client's leaving."""
-        maker = asyncio.create_task(self._make())
+        most = scope["app"].served.config.http.max_unread_bytes
+        maker = asyncio.create_task(self._make(most))
         async with cancelled_on_disconnect(receive, maker) as watcher:
             try:
                 await self._send_all(scope, send, maker)
@@ -62,11 +65,14 @@ class EventStream(Response):
                 maker.cancel()
                 await asyncio.wait([maker])
 
-    async def _make(self) -> None:
+    async def _make(self, max_unread: int) -> None:
         try:
             async with aclosing(self._events):
                 async for made in self._events:
                     self._made.append(made)
+                    self._unread += len(made)
+                    if self._unread > max_unread:
+                        raise HttpError(HTTPStatus.REQUEST_TIMEOUT, "It was not read in time.", code="unread")
                     self._news.set()
         finally:
             self._news.set()
@@ -79,6 +85,7 @@ class EventStream(Response):
             ended = maker.done()
             body = b"".join(self._made)
             self._made.clear()
+            self._unread = 0
             if ended:
                 body += self._epilogue(scope, maker, started=started or bool(body))
             if not started:

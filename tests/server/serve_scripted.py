@@ -1,8 +1,8 @@
 """`genesis-serve` with a scripted engine: the real program, its process and its sockets.
 
-SCRIPTED says how the engine behaves: `slow` answers slowly, `broken` never starts, `hangs` stops to
-beat, `dies` fails after its start. Without it all is well. The engine starts once the file SCRIPTED_GATE
-exists.
+SCRIPTED says how the engine behaves: `slow` answers slowly, `floods` never stops to speak, `broken` never
+starts, `hangs` stops to beat, `dies` fails after its start. Without it all is well. The engine starts once
+the file SCRIPTED_GATE exists.
 """
 
 from __future__ import annotations
@@ -29,6 +29,13 @@ async def _slowly(request: GenerationRequest) -> AsyncGenerator[Delta]:
         await asyncio.sleep(0.5)
 
 
+async def _flood(_request: GenerationRequest) -> AsyncGenerator[Delta]:
+    """A megabyte a second, for ever."""
+    while True:
+        yield Delta(0, "x" * 1000, tokens=(0,))
+        await asyncio.sleep(0.001)
+
+
 async def _engine(_config: ServeConfig) -> ScriptedEngine:
     engine = ScriptedEngine()
     while not GATE.exists():  # noqa: ASYNC110, ASYNC240 -- the gate is another process's file
@@ -36,6 +43,8 @@ async def _engine(_config: ServeConfig) -> ScriptedEngine:
     match BEHAVIOUR:
         case "slow":
             engine.script = _slowly
+        case "floods":
+            engine.script = _flood
         case "broken":
             engine.state = EngineState.STARTING
             engine.refusal = EngineError("no such tensor")
