@@ -16,6 +16,10 @@ class CloudPrice(Frozen):
     """Price of one hosted model."""
 
     input_per_million: Price = Field(description="Price of a million prompt tokens.")
+    cached_input_per_million: Price | None = Field(
+        default=None,
+        description="Price of a million prompt tokens from the cloud's cache; absent: input_per_million.",
+    )
     output_per_million: Price = Field(description="Price of a million generated tokens.")
 
 

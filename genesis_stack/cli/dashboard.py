@@ -1,0 +1,77 @@
+"""`genesis-stack dashboard`: a page on loopback with the models, live."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from genesis_stack.cli.host import host_options, open_host, say
+from genesis_stack.errors import GenesisError
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
+PORT = 8090
+
+
+@click.command()
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=PORT,
+    show_default=True,
+    help="Port on 127.0.0.1; 0 takes a free one.",
+)
+@click.option("--prometheus", metavar="URL", help="A Prometheus other than the stack's own.")
+@click.option("--alertmanager", metavar="URL", help="An Alertmanager other than the stack's.")
+@host_options
+def dashboard(
+    *, port: int, prometheus: str | None, alertmanager: str | None, root: Path | None, backend: str | None
+) -> None:
+    """Show the models on a page that this machine alone can open, until Ctrl-C.
+
+    From another machine, tunnel to it: ssh -L 8090:127.0.0.1:8090 HOST. It reads the servers' /metrics
+    itself; GENESIS_API_KEY is shown to servers that want one for that.
+    """
+    from genesis_stack.dashboard.app import app
+    from genesis_stack.dashboard.monitors import Monitors
+    from genesis_stack.dashboard.watch import Watch
+
+    host = open_host(root, backend)
+    given = Monitors(*(_checked(url) for url in (prometheus, alertmanager)))
+    watch = Watch(host.transaction.generations, given)
+    with _listener(port) as listener:
+        say(f"http://127.0.0.1:{listener.getsockname()[1]} shows the models; Ctrl-C ends")
+        _serve(app(watch), listener)
+
+
+def _checked(url: str | None) -> str | None:
+    if url is not None and not url.startswith(("http://", "https://")):
+        raise click.BadParameter(f"{url!r} is not an http:// or https:// URL")
+    return url and url.rstrip("/")
+
+
+def _listener(port: int) -> socket.socket:
+    try:
+        return socket.create_server(("127.0.0.1", port))
+    except OSError as error:
+        hint = "another dashboard may be running; --port chooses a port, and --port 0 a free one"
+        raise GenesisError(f"127.0.0.1:{port}: {error.strerror}", hint=hint) from None
+
+
+def _serve(application: ASGIApp, listener: socket.socket) -> None:
+    import uvicorn
+
+    config = uvicorn.Config(
+        application,
+        http="h11",
+        ws="none",
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=1,
+    )
+    uvicorn.Server(config).run(sockets=[listener])
