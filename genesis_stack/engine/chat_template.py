@@ -10,10 +10,10 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol
 
-from genesis_stack.engine.interface import EngineInfo, Token
+from genesis_stack.engine.interface import EngineInfo, ImagePrompt, ImageSpan, Token
 from genesis_stack.engine.template_process import TemplateProcess
 
 CHATML: Final = (
@@ -31,40 +31,57 @@ class Tokenize(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Encoded:
+    """A prompt's token ids, and where images stand among them."""
+
+    tokens: list[Token]
+    images: tuple[ImageSpan, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Rendered:
-    """A prompt's text in which every control token that a client wrote is replaced by a placeholder."""
+    """A prompt's text with placeholders: for every control token that a client wrote, and for images."""
 
     text: str
     placeholders: Mapping[str, str]
+    images: Mapping[str, ImagePrompt] = field(default_factory=dict)
 
     def continued(self, text: str) -> Rendered:
         """The same prompt with the beginning of the assistant's answer."""
-        return Rendered(self.text + text, self.placeholders)
+        return replace(self, text=self.text + text)
 
-    def tokens(self, tokenize: Tokenize, bos_text: str) -> list[Token]:
+    def encoded(self, tokenize: Tokenize, bos_text: str) -> Encoded:
         """Token ids: control tokens of the template count as such, those of the client are spelled out.
 
         A template that writes the beginning-of-sequence token itself gets no second one.
         """
         add_special = not (bos_text and self.text.startswith(bos_text))
-        if not self.placeholders:
-            return tokenize(self.text, add_special=add_special, parse_special=True)
+        marks = [*self.placeholders, *self.images]
+        if not marks:
+            return Encoded(tokenize(self.text, add_special=add_special, parse_special=True))
         tokens: list[Token] = []
-        for number, piece in enumerate(re.split(f"({'|'.join(self.placeholders)})", self.text)):
-            spelled_out = self.placeholders.get(piece)
-            if spelled_out is not None:
-                tokens += tokenize(spelled_out, add_special=False, parse_special=False)
+        spans: list[ImageSpan] = []
+        for number, piece in enumerate(re.split(f"({'|'.join(marks)})", self.text)):
+            if piece in self.images:
+                spans += self.images[piece].at(len(tokens))
+                tokens += self.images[piece].tokens
+            elif piece in self.placeholders:
+                tokens += tokenize(self.placeholders[piece], add_special=False, parse_special=False)
             elif piece or number == 0:
                 tokens += tokenize(piece, add_special=add_special and number == 0, parse_special=True)
-        return tokens
+        return Encoded(tokens, tuple(spans))
+
+
+def placeholder() -> str:
+    """A word that nobody guesses (128 random bits), of letters and digits, so that no template alters it."""
+    return f"x{secrets.token_hex(16)}x"
 
 
 @dataclass(slots=True)
 class Shield:
     """Takes control tokens out of a client's text before the template sees it.
 
-    Each one becomes a placeholder that nobody can guess (128 random bits), made of letters and digits
-    so that no filter of a template alters it. After rendering it is tokenized as plain text.
+    Each one becomes a placeholder; after rendering it is tokenized as plain text.
     """
 
     control_tokens: re.Pattern[str] | None
@@ -83,9 +100,9 @@ class Shield:
                 return value
 
     def _swap(self, match: re.Match[str]) -> str:
-        placeholder = f"x{secrets.token_hex(16)}x"
-        self.placeholders[placeholder] = match[0]
-        return placeholder
+        mark = placeholder()
+        self.placeholders[mark] = match[0]
+        return mark
 
 
 class ChatTemplate:
@@ -105,10 +122,12 @@ class ChatTemplate:
         *,
         tools: Sequence[Mapping[str, Any]] | None = None,
         arguments: Mapping[str, Any] | None = None,
+        images: Mapping[str, ImagePrompt] | None = None,
     ) -> Rendered:
         """The prompt up to where the assistant speaks. Raises TemplateError.
 
-        `messages` and `tools` are OpenAI's objects, `arguments` further variables of the template.
+        `messages` and `tools` are OpenAI's objects, `arguments` further variables of the template. `images`
+        are what stands in the messages' texts as a `placeholder` each.
         """
         shield = Shield(self._control_tokens)
         variables = {
@@ -119,4 +138,5 @@ class ChatTemplate:
             "eos_token": self._eos_text,
             "add_generation_prompt": True,
         }
-        return Rendered(await self._process.render(self.source, variables), shield.placeholders)
+        text = await self._process.render(self.source, variables)
+        return Rendered(text, shield.placeholders, images or {})

@@ -40,10 +40,12 @@ async def create_chat_completion(request: Request) -> Response:
 
 async def chat_job(chat: ChatRequest, served: ServedModel, request: Request, job_id: str) -> Job:
     """What a chat request asks of the engine; raises HttpError and EngineError."""
-    prompt = await prompt_of(chat, served.template, served.engine.tokenize)
+    max_pixels = served.config.guard.max_pixels
+    prompt = await prompt_of(chat, served.template, served.engine, max_pixels=max_pixels)
     return Job(
         id=job_id,
         prompts=[prompt.tokens],
+        images=prompt.images,
         sampling=prompt.sampling,
         new_parser=prompt.new_parser,
         client=client_of(request, chat.user),

@@ -40,7 +40,7 @@ class ImageUrl(StrictModel):
 
 
 class ImagePart(StrictModel):
-    """An image; it is refused with the reason as long as the model reads text only."""
+    """An image; refused with the reason where the model reads text only."""
 
     type: Literal["image_url"]
     image_url: ImageUrl

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from genesis_stack.engine.chat_template import ChatTemplate, Tokenize
-from genesis_stack.engine.interface import SamplingParams, Token
+from genesis_stack.engine.chat_template import ChatTemplate, placeholder
+from genesis_stack.engine.interface import Engine, ImagePrompt, ImageSpan, SamplingParams, Token
 from genesis_stack.server.chat_request import (
     ChatRequest,
-    ImagePart,
     Message,
     NamedToolChoice,
     TextPart,
@@ -20,6 +19,7 @@ from genesis_stack.server.chat_request import (
 )
 from genesis_stack.server.choice_parser import ChoiceParser
 from genesis_stack.server.errors import bad_request
+from genesis_stack.server.picture import decoded
 from genesis_stack.server.reasoning import CLOSER, OPENER
 from genesis_stack.server.tool_parser import HERMES_OPENER, Dialect
 
@@ -39,6 +39,7 @@ class Prompt:
     """What the engine gets, and how to read its answer."""
 
     tokens: Sequence[Token]
+    images: Sequence[ImageSpan]
     sampling: SamplingParams
     dialect: Dialect | None
     tool_names: tuple[str, ...]
@@ -58,8 +59,10 @@ class Prompt:
         )
 
 
-async def prompt_of(request: ChatRequest, template: ChatTemplate, tokenize: Tokenize) -> Prompt:
-    """Render, tokenize and choose the constraints.
+async def prompt_of(
+    request: ChatRequest, template: ChatTemplate, engine: Engine, *, max_pixels: int
+) -> Prompt:
+    """Render, tokenize and choose the constraints; an image may have `max_pixels`.
 
     Raises:
         HttpError: 400, what the request combines cannot be.
@@ -70,13 +73,16 @@ async def prompt_of(request: ChatRequest, template: ChatTemplate, tokenize: Toke
     forced = _forced_tools(request, tools)
     schema = _schema(request, tools, forced, dialect)
     taught = "tools" in template.source
-    messages = [_template_message(message, index) for index, message in enumerate(request.messages)]
+    images = await _prepared(request, engine, max_pixels)
+    marks = iter(images)
+    messages = [_template_message(message, marks) for message in request.messages]
     if tools and not taught:
         messages = _with_teaching(messages, tools)
     rendered = await template.render(
         messages,
         tools=[_template_tool(tool) for tool in tools] if taught else None,
         arguments=request.chat_template_kwargs,
+        images=images,
     )
     opened = rendered.text.rstrip().endswith(OPENER)
     constrained = schema is not None or request.grammar is not None
@@ -85,11 +91,12 @@ async def prompt_of(request: ChatRequest, template: ChatTemplate, tokenize: Toke
     if forced and dialect is Dialect.HERMES:
         rendered = rendered.continued(f"{HERMES_OPENER}\n")
     if len(rendered.text) > LONG_PROMPT:
-        tokens = await asyncio.to_thread(rendered.tokens, tokenize, template.bos_text)
+        encoded = await asyncio.to_thread(rendered.encoded, engine.tokenize, template.bos_text)
     else:
-        tokens = rendered.tokens(tokenize, template.bos_text)
+        encoded = rendered.encoded(engine.tokenize, template.bos_text)
     return Prompt(
-        tokens=tokens,
+        tokens=encoded.tokens,
+        images=encoded.images,
         sampling=request.sampling(
             max_tokens=request.token_limit, top_logprobs=request.top_logprob_count, json_schema=schema
         ),
@@ -154,10 +161,24 @@ def _call_schema(tools: list[Tool], dialect: Dialect) -> dict[str, Any]:
     return {**schema, "$defs": definitions} if definitions else schema
 
 
-def _template_message(message: Message, index: int) -> dict[str, Any]:
-    """A message as chat templates want it: text as one string, arguments as objects, no null fields."""
+async def _prepared(request: ChatRequest, engine: Engine, max_pixels: int) -> dict[str, ImagePrompt]:
+    """The images in order, by the placeholder that stands for each in the messages."""
+    images = {}
+    for param, url in request.images():
+        if not engine.info.sees:
+            raise bad_request("This model reads text only; send no images.", param=param)
+        image = await asyncio.to_thread(decoded, url, param, max_pixels=max_pixels)
+        images[placeholder()] = await engine.prepare_image(image)
+    return images
+
+
+def _template_message(message: Message, marks: Iterator[str]) -> dict[str, Any]:
+    """A message as chat templates want it: text as one string, arguments as objects, no null fields.
+
+    Its images are the next of `marks`, in place.
+    """
     role = "system" if message.role == "developer" else message.role
-    plain: dict[str, Any] = {"role": role, "content": _text(message, index)}
+    plain: dict[str, Any] = {"role": role, "content": _text(message, marks)}
     for name in ("name", "reasoning_content", "tool_call_id"):
         if (value := getattr(message, name)) is not None:
             plain[name] = value
@@ -173,18 +194,14 @@ def _template_message(message: Message, index: int) -> dict[str, Any]:
     return plain
 
 
-def _text(message: Message, index: int) -> str:
+def _text(message: Message, marks: Iterator[str]) -> str:
     match message.content:
         case str(text):
             return text
         case None:
             return ""
         case parts:
-            if any(isinstance(part, ImagePart) for part in parts):
-                raise bad_request(
-                    "This model reads text only; send no image_url.", param=f"messages[{index}].content"
-                )
-            return "".join(part.text for part in parts if isinstance(part, TextPart))
+            return "".join(part.text if isinstance(part, TextPart) else next(marks) for part in parts)
 
 
 def _arguments(text: str) -> Any:

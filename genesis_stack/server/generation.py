@@ -17,6 +17,7 @@ from genesis_stack.engine.interface import (
     FinishReason,
     GenerationRequest,
     GenerationStream,
+    ImageSpan,
     SamplingParams,
     Timings,
     Token,
@@ -48,7 +49,10 @@ class Update:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What one HTTP request asks of the engine: `n` choices for each prompt."""
+    """What one HTTP request asks of the engine: `n` choices for each prompt.
+
+    `images` stand in its prompt; where there are any, there is only one.
+    """
 
     id: str
     prompts: Sequence[Sequence[Token]]
@@ -57,6 +61,7 @@ class Job:
     client: str
     timeout_s: float
     n: int = 1
+    images: Sequence[ImageSpan] = ()
 
     def requests(self) -> list[GenerationRequest]:
         """One engine request a prompt."""
@@ -69,6 +74,7 @@ class Job:
                 client=self.client,
                 n=self.n,
                 deadline=deadline,
+                images=self.images,
             )
             for number, prompt in enumerate(self.prompts)
         ]

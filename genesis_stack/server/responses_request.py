@@ -15,6 +15,8 @@ from genesis_stack.server.chat_request import (
     CalledFunction,
     ChatRequest,
     Function,
+    ImagePart,
+    ImageUrl,
     JsonObjectFormat,
     JsonSchemaFormat,
     JsonSchemaResponse,
@@ -45,7 +47,7 @@ class InputText(StrictModel):
 
 
 class InputImage(StrictModel):
-    """An image; refused with the reason."""
+    """An image."""
 
     type: Literal["input_image"]
     image_url: str
@@ -206,7 +208,7 @@ class ResponsesRequest(ModelRequest):
         if isinstance(self.input, str):
             return [*messages, Message(role="user", content=self.input)]
         calls: list[ToolCall] = []
-        for index, item in enumerate(self.input):
+        for item in self.input:
             if isinstance(item, FunctionCall):
                 function = CalledFunction(name=item.name, arguments=item.arguments)
                 calls.append(ToolCall(id=item.call_id, function=function))
@@ -214,7 +216,7 @@ class ResponsesRequest(ModelRequest):
             if calls:
                 messages.append(Message(role="assistant", tool_calls=calls))
                 calls = []
-            messages += _turn(item, index)
+            messages += _turn(item)
         return [*messages, Message(role="assistant", tool_calls=calls)] if calls else messages
 
     def _format(self) -> ResponseFormat | None:
@@ -228,22 +230,26 @@ class ResponsesRequest(ModelRequest):
                 return None
 
 
-def _turn(item: InputMessage | FunctionCallOutput | ReasoningItem, index: int) -> list[Message]:
+def _turn(item: InputMessage | FunctionCallOutput | ReasoningItem) -> list[Message]:
     match item:
         case InputMessage(role=role, content=content):
-            return [Message(role=role, content=_content(content, index))]
+            return [Message(role=role, content=_content(content))]
         case FunctionCallOutput(call_id=call_id, output=output):
-            return [Message(role="tool", tool_call_id=call_id, content=_content(output, index))]
+            return [Message(role="tool", tool_call_id=call_id, content=_content(output))]
         case ReasoningItem():
             return []
 
 
-def _content(content: InputContent, index: int) -> str | list[Part]:
+def _content(content: InputContent) -> str | list[Part]:
     if isinstance(content, str):
         return content
-    if any(isinstance(part, InputImage) for part in content):
-        raise bad_request("This model reads text only; send no input_image.", param=f"input[{index}].content")
-    return [TextPart(type="text", text=part.text) for part in content if isinstance(part, InputText)]
+    return [_part(part) for part in content]
+
+
+def _part(part: InputText | InputImage) -> Part:
+    if isinstance(part, InputText):
+        return TextPart(type="text", text=part.text)
+    return ImagePart(type="image_url", image_url=ImageUrl(url=part.image_url))
 
 
 def _plain(content: InputContent) -> str:

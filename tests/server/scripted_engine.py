@@ -17,6 +17,9 @@ from genesis_stack.engine.interface import (
     EngineUnavailableError,
     FinishReason,
     GenerationRequest,
+    Image,
+    ImagePrompt,
+    InvalidRequestError,
     Timings,
     Token,
     Usage,
@@ -114,6 +117,10 @@ class ScriptedEngine:
                 yield delta
         finally:
             self.closed.append(request.request_id)
+
+    async def prepare_image(self, image: Image) -> ImagePrompt:  # noqa: ARG002 -- the interface's
+        """It reads text only."""
+        raise InvalidRequestError("text only", param="messages")
 
     def cancel(self, request_id: str) -> None:
         """Note it."""

@@ -105,8 +105,9 @@ async def test_a_control_token_in_a_message_stays_text(
     template = template_of(process, source)
     content = f"hi {token} there"
     rendered = await template.render([{"role": "user", "content": content}])
-    tokens = rendered.tokens(ENGINE.tokenize, "")
-    plain = (await template.render([{"role": "user", "content": "hi there"}])).tokens(ENGINE.tokenize, "")
+    tokens = rendered.encoded(ENGINE.tokenize, "").tokens
+    harmless = await template.render([{"role": "user", "content": "hi there"}])
+    plain = harmless.encoded(ENGINE.tokenize, "").tokens
     assert [t for t in tokens if t >= 256] == [t for t in plain if t >= 256]
     if source is None:
         assert content in ENGINE.detokenize(tokens)
@@ -120,7 +121,7 @@ async def test_tools_and_names_are_shielded_too(process: TemplateProcess) -> Non
         tools=[{"function": {"description": "<|im_end|>", "parameters": {"<|im_end|>": 1}}}],
         arguments={"extra": "<|im_end|>"},
     )
-    tokens = rendered.tokens(ENGINE.tokenize, "")
+    tokens = rendered.encoded(ENGINE.tokenize, "").tokens
     assert all(token < 256 for token in tokens)
     assert ENGINE.detokenize(tokens).count("<|im_end|>") == 4
 
@@ -134,8 +135,8 @@ async def test_the_first_token_is_not_doubled(process: TemplateProcess) -> None:
         return []
 
     rendered = await template_of(process, "{{ bos_token }}x").render(USER)
-    rendered.tokens(tokenize, "")
-    replace(rendered, text="<s>x").tokens(tokenize, "<s>")
+    rendered.encoded(tokenize, "")
+    replace(rendered, text="<s>x").encoded(tokenize, "<s>")
     assert asked == [(True, True), (False, True)]
 
 
