@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from genesis_stack.layout import Layout
+from genesis_stack.render import grafana
 from genesis_stack.render.files import RenderedFile
 from genesis_stack.render.monitoring import cases_file, directory, external_paths
 from genesis_stack.render.systemd import ABOUT, UNITS
@@ -45,13 +46,14 @@ class Difference:
 def apart(
     files: Iterable[RenderedFile], stack: Stack, layout: Layout
 ) -> tuple[list[RenderedFile], list[RenderedFile]]:
-    """Units and configs on one side; on the other what watches, with the tests of its rules."""
+    """Units and configs on one side; on the other what watches, with the tests of its rules and its plots."""
     above = (directory(layout), *(path.parent for path in external_paths(stack)))
-    units, alerts = [], []
+    units: list[RenderedFile] = []
+    alerts: list[RenderedFile] = []
     for file in files:
         (alerts if file.path.parent in above else units).append(file)
-    cases = cases_file(stack, layout)
-    return units, [*alerts, *([cases] if cases else [])]
+    beside = (cases_file(stack, layout), grafana.grafana_file(stack, layout))
+    return units, [*alerts, *(file for file in beside if file is not None)]
 
 
 def compare(folder: Path, files: Iterable[RenderedFile], layout: Layout) -> tuple[Difference, ...]:
@@ -84,7 +86,7 @@ def settle(directory: Path, differences: Iterable[Difference]) -> None:
 
 def _place(file: RenderedFile, layout: Layout) -> PurePosixPath:
     """Units and what watches at the top, the rest by what it is: models/, sysusers.d/, tmpfiles.d/."""
-    if file.path.suffix == ".yml":
+    if file.path.suffix == ".yml" or file.path.name == grafana.NAME:
         return PurePosixPath(file.path.name)
     for above in (UNITS, PurePosixPath(layout.config), _ETC):
         if file.path.is_relative_to(above):
@@ -100,6 +102,9 @@ def _ours(directory: Path) -> Iterator[tuple[PurePosixPath, str]]:
     for path in (*directory.glob("models/*.json"), *directory.glob("access/*.json")):
         if _is_config(text := _text(path), path.stem):
             yield PurePosixPath(path.relative_to(directory)), text
+    plots = directory / grafana.NAME
+    if plots.is_file() and grafana.is_rendered(text := _text(plots)):
+        yield PurePosixPath(plots.name), text
 
 
 def _text(path: Path) -> str:

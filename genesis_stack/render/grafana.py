@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final
 
+from genesis_stack.layout import Layout
 from genesis_stack.render.figures import HOST, MEMORY, MODEL, NOW, SECURITY, Figure
+from genesis_stack.render.files import RenderedFile
+from genesis_stack.render.monitoring import directory
 from genesis_stack.spec.model import Model, Stack
 
 if TYPE_CHECKING:
@@ -20,13 +22,26 @@ if TYPE_CHECKING:
     from grafana_foundation_sdk.builders.stat import Panel as Stat
     from grafana_foundation_sdk.builders.timeseries import Panel as TimeSeries
 
-PATH: Final = PurePosixPath("grafana-dashboard.json")
+NAME: Final = "grafana-dashboard.json"
 """Its name beside the other files for monitoring."""
+ABOUT: Final = "Rendered from stack.yaml by `genesis-stack render`: change the stack, not this."
 
 _JOB: Final = 'job="genesis"'
 _WINDOW: Final = "$__rate_interval"
 _WIDE: Final = 24
 """Columns of Grafana's grid."""
+
+
+def grafana_file(stack: Stack, layout: Layout) -> RenderedFile | None:
+    """The dashboard, which is committed and not installed; None for a stack without a Prometheus."""
+    if stack.monitoring.prometheus is None:
+        return None
+    return RenderedFile(directory(layout) / NAME, dashboard(stack), 0o644, "")
+
+
+def is_rendered(text: str) -> bool:
+    """Whether a file is a dashboard that an earlier rendering left."""
+    return ABOUT in text
 
 
 def dashboard(stack: Stack) -> str:
@@ -37,7 +52,7 @@ def dashboard(stack: Stack) -> str:
     board = (
         Dashboard(f"genesis-stack: {stack.name}")
         .uid(f"genesis-{stack.name}"[:40])
-        .description("Rendered from stack.yaml by `genesis-stack render`; change the stack, not this.")
+        .description(ABOUT)
         .tags(["genesis-stack"])
         .readonly()
         .refresh("30s")
