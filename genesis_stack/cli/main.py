@@ -36,6 +36,7 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
     "rollback": ("genesis_stack.cli.rollback", "Go back to an earlier generation."),
     "clients": ("genesis_stack.cli.clients", "Issue, replace, take back and list the keys of clients."),
     "exporter": ("genesis_stack.cli.exporter", "Serve the host's state to Prometheus."),
+    "audit": ("genesis_stack.cli.audit", "Check that the record of who did what is whole."),
     "logs": ("genesis_stack.cli.logs", "Show a model's log."),
     "chat": ("genesis_stack.cli.chat", "Talk to a model in the terminal."),
     "down": ("genesis_stack.cli.down", "Stop every model; keep state and model files."),

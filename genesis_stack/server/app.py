@@ -13,6 +13,8 @@ from starlette.types import Message, Receive, Scope, Send
 
 from genesis_stack.protocol.headers import REQUEST_ID
 from genesis_stack.server import chat, completions, embeddings, introspect, responses
+from genesis_stack.server.audit import open_trail
+from genesis_stack.server.browsers import check_origin
 from genesis_stack.server.door import Door
 from genesis_stack.server.errors import (
     ClientGoneError,
@@ -21,7 +23,8 @@ from genesis_stack.server.errors import (
     error_response,
     internal_error,
 )
-from genesis_stack.server.exchange import Exchange
+from genesis_stack.server.exchange import Exchange, exchange_of
+from genesis_stack.server.locality import check_metrics_reader
 from genesis_stack.server.log import log_exchange
 from genesis_stack.server.metrics import Metrics
 from genesis_stack.server.served_model import ServedModel
@@ -41,7 +44,8 @@ class App:
         self.served = served
         self.door = Door(served.config)
         routes = _routes()
-        self.metrics = Metrics(served, [route.path for route in routes])
+        self.audit = open_trail(served.config)
+        self.metrics = Metrics(served, [route.path for route in routes], self.audit)
         self.tracing = tracing_of(served.config)
         self._log_content = served.config.logs.content
         tracing = served.config.tracing
@@ -67,6 +71,7 @@ class App:
             await send(message)
 
         try:
+            check_origin(scope, self.served.config)
             await self._router(scope, self.door.enter(scope, receive, exchange), send_noting)
         except Exception as exc:
             error = _refusal(exc, exchange)
@@ -88,6 +93,7 @@ class App:
         exchange.route = route.path if isinstance(route, Route) else None
         seconds = time.perf_counter() - exchange.started
         self.metrics.observe(exchange, seconds)
+        self.audit.record(exchange, seconds)
         log_exchange(exchange, seconds, content=self._log_content)
         trace.finish(exchange, seconds)
 
@@ -104,6 +110,8 @@ async def _metrics(request: Request) -> Response:
     """Prometheus text."""
     metrics = request.app.metrics
     assert isinstance(metrics, Metrics)  # noqa: S101 -- for the type checker
+    check_metrics_reader(request.scope, exchange_of(request.scope).client, request.app.served.config.http)
+    metrics.declare_clients(request.app.door.clients)
     return metrics.response(request.headers.get("accept", ""))
 
 

@@ -14,6 +14,7 @@ from typing import Final
 from genesis_stack.engine.interface import EngineState, EngineUnavailableError
 from genesis_stack.server import log
 from genesis_stack.server.app import App
+from genesis_stack.server.browsers import with_cors
 from genesis_stack.server.config_file import ConfigFile
 from genesis_stack.server.http_server import HttpServer
 from genesis_stack.server.notify import Notifier
@@ -53,7 +54,9 @@ class Lifecycle:
         config = self._file.config
         drain_timeout_s = config.limits.drain_timeout_s + 2 * CANCEL_S
         app = App(self._served)
-        server = HttpServer(app, config, drain_timeout_s=drain_timeout_s)
+        entrance = with_cors(app, config.http.cors_origins)
+        server = HttpServer(entrance, config, drain_timeout_s=drain_timeout_s)
+        app.metrics.watch(server.admission)
         self._notifier.status("loading the model")
         serving = asyncio.create_task(server.serve(listeners))
         announcing = asyncio.create_task(self._announce())
@@ -64,6 +67,7 @@ class Lifecycle:
         for task in (announcing, watching, stopping):
             task.cancel()
         await asyncio.to_thread(app.tracing.close)
+        await asyncio.to_thread(app.audit.close)
         return self._exit_code
 
     async def _announce(self) -> None:

@@ -20,8 +20,12 @@ from prometheus_client.registry import Collector
 from starlette.responses import Response
 
 from genesis_stack.engine.interface import EngineUnavailableError, Usage
+from genesis_stack.server.admission import Admission
+from genesis_stack.server.audit import AuditTrail
 from genesis_stack.server.errors import CLIENT_CLOSED_REQUEST
 from genesis_stack.server.exchange import Exchange
+from genesis_stack.server.metrics.audit_families import audit_families
+from genesis_stack.server.metrics.connection_families import ConnectionFamilies
 from genesis_stack.server.metrics.engine_families import engine_families, model_families
 from genesis_stack.server.metrics.process_families import ProcessFamilies
 from genesis_stack.server.metrics.rejection import Rejection
@@ -50,9 +54,9 @@ disable_created_metrics()  # type: ignore[no-untyped-call]
 class Metrics:
     """The registry of one server; `routes` are the paths that it serves."""
 
-    def __init__(self, served: ServedModel, routes: Collection[str]) -> None:
+    def __init__(self, served: ServedModel, routes: Collection[str], audit: AuditTrail) -> None:
         self._registry = registry = CollectorRegistry()
-        registry.register(_ScrapeTime(served))
+        registry.register(_ScrapeTime(served, audit))
         counter = partial(Counter, registry=registry)
         histogram = partial(Histogram, registry=registry)
         self._requests = counter("genesis_http_requests", "Requests answered.", ["route", "status"])
@@ -108,9 +112,9 @@ class Metrics:
             for kind in TOKEN_KINDS:
                 self._client_tokens.labels(name, kind)
 
-    def reject(self, reason: Rejection) -> None:
-        """Count a request that was refused before it became an exchange."""
-        self._rejected.labels(reason.value).inc()
+    def watch(self, admission: Admission) -> None:
+        """Tell of connections too."""
+        self._registry.register(ConnectionFamilies(admission))
 
     def observe(self, exchange: Exchange, seconds: float) -> None:
         """Count a finished exchange; unknown paths share one label."""
@@ -119,7 +123,7 @@ class Metrics:
         self._requests.labels(exchange.route or "unknown", str(status)).inc()
         self._client_requests.labels(client).inc()
         if (reason := Rejection.of(status, exchange.error)) is not None:
-            self.reject(reason)
+            self._rejected.labels(reason.value).inc()
         if exchange.auth_failure is not None:
             self._auth_failures.labels(exchange.auth_failure).inc()
         if exchange.limited is not None:
@@ -158,8 +162,9 @@ class Metrics:
 class _ScrapeTime(Collector):
     """Reads the model's state, the engine's statistics and the process when it is scraped."""
 
-    def __init__(self, served: ServedModel) -> None:
+    def __init__(self, served: ServedModel, audit: AuditTrail) -> None:
         self._served = served
+        self._audit = audit
         self._process = ProcessFamilies(served.config.budget)
 
     def describe(self) -> Iterable[Metric]:
@@ -170,6 +175,7 @@ class _ScrapeTime(Collector):
         """All families; those of the engine appear once it is loaded."""
         yield from model_families(self._served)
         yield from self._process.collect()
+        yield from audit_families(self._audit.standing)
         try:
             stats = self._served.engine.stats()
         except EngineUnavailableError:
