@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from http import HTTPStatus
-from ipaddress import ip_address
 from typing import Final
 
 from starlette.types import Receive, Scope
@@ -15,6 +15,7 @@ from genesis_stack.server.client_book import ClientBook
 from genesis_stack.server.errors import HttpError
 from genesis_stack.server.exchange import Exchange
 from genesis_stack.server.limits import LimitedError, Limits
+from genesis_stack.server.locality import is_local
 
 OPEN_PATHS: Final = frozenset({"/health"})
 """What tells a state and no secret; process managers and load balancers ask it without a key."""
@@ -41,13 +42,18 @@ class Door:
         """The digest of the files in force, so that who changed one sees it arrive."""
         return None if self._book is None else self._book.access.digest
 
+    @property
+    def clients(self) -> Collection[str]:
+        """Names of the declared clients."""
+        return () if self._book is None else self._book.access.clients.keys()
+
     def enter(self, scope: Scope, receive: Receive, exchange: Exchange) -> Receive:
         """Let a request in; returns what its body is to be read from.
 
         Raises:
             HttpError: 401 nobody known, 403 not for this model, 429 too much, 503 to be signed again.
         """
-        if self._authenticator is None or _is_open(scope, exchange):
+        if self._authenticator is None or _is_open(scope):
             return receive
         caller = self._authenticator.caller(scope)
         exchange.client, exchange.key_id, exchange.policy = caller.name, caller.key_id, caller.policy
@@ -69,13 +75,6 @@ class Door:
                 exchange.limited = limit
 
 
-def _is_open(scope: Scope, exchange: Exchange) -> bool:
+def _is_open(scope: Scope) -> bool:
     path = scope["path"]
-    return path in OPEN_PATHS or (path in LOCAL_PATHS and _is_local(exchange.peer))
-
-
-def _is_local(peer: str) -> bool:
-    try:
-        return ip_address(peer).is_loopback
-    except ValueError:  # a Unix socket has no address
-        return True
+    return path in OPEN_PATHS or (path in LOCAL_PATHS and is_local(scope))

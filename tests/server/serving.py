@@ -85,7 +85,7 @@ class Served:
     http: httpx.AsyncClient = field(init=False)
 
     def __post_init__(self) -> None:
-        transport = httpx.ASGITransport(self.app, client=("192.0.2.1", 1))
+        transport = httpx.ASGITransport(self.app, client=("127.0.0.1", 1))
         self.http = httpx.AsyncClient(transport=transport, base_url="http://test")
 
     async def post(self, path: str, body: object, **headers: str) -> httpx.Response:

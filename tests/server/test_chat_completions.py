@@ -127,7 +127,7 @@ async def test_users_of_one_address_are_told_apart(served: Served) -> None:
     """The scheduler is fair between peers, and between the users that a peer names."""
     await served.chat()
     await served.chat(user="ada")
-    assert [request.client for request in served.engine.requests] == ["192.0.2.1", "192.0.2.1/ada"]
+    assert [request.client for request in served.engine.requests] == ["127.0.0.1", "127.0.0.1/ada"]
 
 
 async def test_content_parts_are_one_text(served: Served) -> None:
