@@ -35,9 +35,14 @@ def clients(stack: Stack) -> Clients:
 
 
 def secrets_of(stack: Stack, model: str) -> tuple[str, ...]:
-    """Names of the secrets that the server of `model` needs: its certificate, its callers' signing keys."""
+    """Names of the secrets that the server of `model` needs.
+
+    Those are its certificate, its callers' signing keys, and what its trace collector wants to see.
+    """
     tls = stack.http.tls
     certificate = () if tls is None else (tls.certificate_secret, tls.key_secret)
+    headers = stack.monitoring.tracing.headers_secret
+    collector = () if headers is None else (headers,)
     signing = (
         slot.secret
         for client in stack.clients.values()
@@ -45,7 +50,7 @@ def secrets_of(stack: Stack, model: str) -> tuple[str, ...]:
         for slot in client.keys.values()
         if slot.secret is not None
     )
-    return tuple(dict.fromkeys((*certificate, *signing)))
+    return tuple(dict.fromkeys((*certificate, *collector, *signing)))
 
 
 def _policy(client: Client) -> ClientPolicy:

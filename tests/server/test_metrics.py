@@ -12,6 +12,8 @@ from scripted_engine import ScriptedEngine, saying
 from serving import Serve, Served
 
 from genesis_stack.engine.interface import EngineState, FinishReason
+from genesis_stack.protocol.serve_config import ServeConfig
+from genesis_stack.server.admission import Admission
 
 PAGE = Path(__file__).parents[2] / "docs/metrics.md"
 OPENMETRICS = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5"
@@ -46,8 +48,11 @@ def value(series: Series, name: str, **labels: str) -> float:
     return series[name, frozenset(labels.items())]
 
 
-async def test_the_page_and_the_scrape_agree(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_page_and_the_scrape_agree(
+    served: Served, config: ServeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Every metric is on the page with its type and labels, and nothing else is."""
+    served.app.metrics.watch(Admission(config.http))
     monkeypatch.setattr("genesis_stack.server.metrics.cgroup.ControlGroup.memory_bytes", lambda _: 1)
     assert await exported(served) == documented()
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from ipaddress import ip_address
+from urllib.parse import urlsplit
 
 from genesis_stack.spec.alerts import BUILT_IN, Alert
 from genesis_stack.spec.checks.finding import Declared, Finding, unknown, unknowns
 from genesis_stack.spec.model import Stack
-from genesis_stack.spec.monitoring import Alertmanager, Monitoring, Prometheus, Receiver
+from genesis_stack.spec.monitoring import Alertmanager, Prometheus, Receiver, Tracing
 from genesis_stack.spec.problems import Path, did_you_mean
+from genesis_stack.spec.security import Security
 
 
 def check_monitoring(stack: Stack, declared: Declared) -> Iterator[Finding]:
@@ -25,7 +28,8 @@ def check_monitoring(stack: Stack, declared: Declared) -> Iterator[Finding]:
                 "declare monitoring.prometheus",
                 at_key=True,
             )
-    yield from _tracing(monitoring, stack.security.profile)
+    sandboxes = [model.security or stack.security for model in stack.models.values()]
+    yield from _tracing(monitoring.tracing, sandboxes)
 
 
 def _prometheus(prometheus: Prometheus) -> Iterator[Finding]:
@@ -81,18 +85,38 @@ def _unreadable(path: Path, alertmanager: Alertmanager) -> Iterator[Finding]:
             )
 
 
-def _tracing(monitoring: Monitoring, profile: str) -> Iterator[Finding]:
+def _tracing(tracing: Tracing, sandboxes: Sequence[Security]) -> Iterator[Finding]:
+    """Whether the servers' sandboxes let spans out to where they shall go."""
     path: Path = ("monitoring", "tracing")
-    if monitoring.tracing.exporter != "otlp":
+    if tracing.exporter != "otlp":
         return
-    if monitoring.tracing.endpoint is None:
+    if tracing.endpoint is None:
         yield Finding((*path, "exporter"), "otlp needs an endpoint", "set endpoint to the collector's URL")
-    if profile == "strict":
+    if any(sandbox.profile == "strict" for sandbox in sandboxes):
         yield Finding(
             (*path, "exporter"),
             "the strict sandbox has no network to send spans over",
             "export to file or stdout, or set security.profile: standard",
         )
+    elif tracing.endpoint and not _is_here(tracing.endpoint) and not all(map(_reaches_out, sandboxes)):
+        yield Finding(
+            (*path, "endpoint"),
+            "the standard sandbox reaches this machine alone",
+            "run a collector here, or let its address through with security.directives.IPAddressAllow",
+        )
+
+
+def _is_here(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _reaches_out(sandbox: Security) -> bool:
+    """Whether the stack itself says which addresses may be talked to."""
+    return not sandbox.directives.keys().isdisjoint({"IPAddressAllow", "IPAddressDeny"})
 
 
 def check_alerts(stack: Stack, declared: Declared) -> Iterator[Finding]:

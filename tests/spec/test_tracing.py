@@ -1,0 +1,37 @@
+"""Spans may go where the sandbox lets them."""
+
+from __future__ import annotations
+
+import pytest
+
+from genesis_stack.spec.load import loads
+
+STACK = """
+api_version: genesis.stack/v1
+name: test
+models:
+  a:
+    port: 8000
+    weights: {{source: hf://a/b/c.gguf, sha256: {digest}}}
+    budget: {{memory: 1GiB, cpus: 2}}
+security: {security}
+monitoring: {{tracing: {tracing}}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("security", "tracing"),
+    [
+        ("{profile: strict}", "{exporter: file}"),
+        ("{profile: standard}", "{exporter: otlp, endpoint: 'http://127.0.0.1:4318/v1/traces'}"),
+        ("{profile: standard}", "{exporter: otlp, endpoint: 'http://[::1]:4318/v1/traces'}"),
+        (
+            "{profile: standard, directives: {IPAddressAllow: 192.0.2.7}}",
+            "{exporter: otlp, endpoint: 'http://192.0.2.7:4318/v1/traces'}",
+        ),
+    ],
+)
+def test_what_the_sandbox_lets_out_is_valid(security: str, tracing: str) -> None:
+    """A file anywhere, a collector on this machine, or one that the stack lets through."""
+    stack = loads(STACK.format(digest="a" * 64, security=security, tracing=tracing))
+    assert stack.monitoring.tracing.exporter in tracing
