@@ -66,10 +66,24 @@ class Rendered:
                 spans += self.images[piece].at(len(tokens))
                 tokens += self.images[piece].tokens
             elif piece in self.placeholders:
-                tokens += tokenize(self.placeholders[piece], add_special=False, parse_special=False)
+                tokens += _spelled_out(self.placeholders[piece], tokenize)
             elif piece or number == 0:
                 tokens += tokenize(piece, add_special=add_special and number == 0, parse_special=True)
         return Encoded(tokens, tuple(spans))
+
+
+def _spelled_out(text: str, tokenize: Tokenize) -> list[Token]:
+    """A control token's text as the tokens of its characters.
+
+    llama.cpp reads tokens of the kind "user defined" whether control tokens are asked for or not. Where one
+    of those is markup (`<tool_call>`, `<start_of_turn>` in some files) its first character is set apart;
+    white space is no markup.
+    """
+    tokens = tokenize(text, add_special=False, parse_special=False)
+    if len(tokens) > 1 or not text.strip():
+        return tokens
+    apart = (text[:1], text[1:])
+    return [token for part in apart for token in tokenize(part, add_special=False, parse_special=False)]
 
 
 def placeholder() -> str:

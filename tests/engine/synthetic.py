@@ -45,9 +45,11 @@ def write_encoder(path: Path, pooling: gguf.PoolingType) -> Path:
     return _written(writer, path)
 
 
-def write_decoder(path: Path, pooling: gguf.PoolingType | None) -> Path:
+def write_decoder(
+    path: Path, pooling: gguf.PoolingType | None, *, user_defined: tuple[str, ...] = ()
+) -> Path:
     """A Llama; `pooling` None makes it one that was not made for embeddings."""
-    writer = _begun(path, "llama", pooling)
+    writer = _begun(path, "llama", pooling, user_defined)
     writer.add_layer_norm_rms_eps(1e-5)
     writer.add_rope_dimension_count(WIDTH // HEADS)
     weights = np.random.default_rng(2)
@@ -58,7 +60,7 @@ def write_decoder(path: Path, pooling: gguf.PoolingType | None) -> Path:
     def norm(name: str) -> None:
         writer.add_tensor(f"{name}.weight", np.ones(WIDTH, np.float32))
 
-    matrix("token_embd", len(TOKENS), WIDTH)
+    matrix("token_embd", len(TOKENS) + len(user_defined), WIDTH)
     norm("output_norm")
     for layer in range(LAYERS):
         norm(f"blk.{layer}.attn_norm")
@@ -71,21 +73,25 @@ def write_decoder(path: Path, pooling: gguf.PoolingType | None) -> Path:
     return _written(writer, path)
 
 
-def _begun(path: Path, architecture: str, pooling: gguf.PoolingType | None) -> gguf.GGUFWriter:
+def _begun(
+    path: Path, architecture: str, pooling: gguf.PoolingType | None, user_defined: tuple[str, ...] = ()
+) -> gguf.GGUFWriter:
+    tokens = [*TOKENS, *user_defined]
     writer = gguf.GGUFWriter(path, architecture)
     writer.add_block_count(LAYERS)
     writer.add_context_length(CONTEXT)
     writer.add_embedding_length(WIDTH)
     writer.add_feed_forward_length(FEED_FORWARD)
     writer.add_head_count(HEADS)
-    writer.add_vocab_size(len(TOKENS))
+    writer.add_vocab_size(len(tokens))
     if pooling is not None:
         writer.add_pooling_type(pooling)
     writer.add_tokenizer_model("llama")
-    writer.add_token_list(TOKENS)
-    writer.add_token_scores([0.0] * len(TOKENS))
+    writer.add_token_list(tokens)
+    writer.add_token_scores([0.0] * len(tokens))
     kinds = [gguf.TokenType.UNKNOWN, gguf.TokenType.CONTROL, gguf.TokenType.CONTROL]
-    writer.add_token_types([*kinds, *[gguf.TokenType.BYTE] * 256])
+    kinds += [gguf.TokenType.BYTE] * 256 + [gguf.TokenType.USER_DEFINED] * len(user_defined)
+    writer.add_token_types(kinds)
     writer.add_bos_token_id(1)
     writer.add_eos_token_id(2)
     return writer
