@@ -1,19 +1,25 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import io
 import os
+import random
 import socket
 from asyncio.subprocess import DEVNULL
 from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
+import PIL.Image
 import pytest
 import pytest_asyncio
 
-from engine.running import ENGINE, ask, ask_all
-from genesis_stack.engine.interface import Token
+from engine.running import ENGINE, ask, ask_all, running
+from engine.tiny_vision import write_vision_model
+from genesis_stack.engine.interface import Image, Token
 from genesis_stack.engine.llama import LlamaEngine
 
 BINARY = os.environ.get("GENESIS_LLAMA_SERVER")
@@ -51,13 +57,13 @@ PROMPTS = [
 ]
 
 
-@pytest_asyncio.fixture(loop_scope="session", scope="module")
-async def peer(smollm2: Path) -> AsyncGenerator[httpx.AsyncClient]:
-    """llama-server over the same file with the same settings."""
+@asynccontextmanager
+async def llama_server(*arguments: object) -> AsyncGenerator[httpx.AsyncClient]:
+    """A client of a llama-server with the engine's settings and these further arguments."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
-    options = {"-m": smollm2, "-c": ENGINE.context, "-b": ENGINE.batch, "-ub": ENGINE.batch, "-fa": "on"}
-    argv = [str(BINARY), "-np", "1", "-t", "2", "--port", str(port), "--no-webui"]
+    options = {"-b": ENGINE.batch, "-ub": ENGINE.batch, "-fa": "on", "-np": 1, "-t": 2, "--port": port}
+    argv = [str(BINARY), "--no-webui", *map(str, arguments)]
     argv += [str(part) for option in options.items() for part in option]
     process = await asyncio.create_subprocess_exec(*argv, stdout=DEVNULL, stderr=DEVNULL)
     try:
@@ -77,6 +83,13 @@ async def _healthy(client: httpx.AsyncClient) -> bool:
         return (await client.get("/health")).is_success
     except httpx.TransportError:
         return False
+
+
+@pytest_asyncio.fixture(loop_scope="session", scope="module")
+async def peer(smollm2: Path) -> AsyncGenerator[httpx.AsyncClient]:
+    """llama-server over the same file with the same settings."""
+    async with llama_server("-m", smollm2, "-c", ENGINE.context) as client:
+        yield client
 
 
 async def greedy_at(peer: httpx.AsyncClient, prompt: list[Token]) -> list[Token]:
@@ -122,3 +135,34 @@ async def test_tokens_of_texts_are_llama_servers(small: LlamaEngine, peer: httpx
             body = {"content": text, "add_special": True, "parse_special": special}
             theirs = (await peer.post("/tokenize", json=body)).json()["tokens"]
             assert small.tokenize(text, add_special=True, parse_special=special) == theirs
+
+
+async def test_what_is_seen_is_what_llama_server_sees(tmp_path: Path) -> None:
+    """A question about two images, as chat: the same greedy text from a tiny Qwen3-VL."""
+    files = write_vision_model(tmp_path)
+    images = [
+        PIL.Image.frombytes("RGB", (96, 160), random.Random(seed).randbytes(96 * 160 * 3)) for seed in (1, 2)
+    ]
+    parts: list[dict[str, Any]] = [{"type": "text", "text": "What differs?"}]
+    for image in images:
+        file = io.BytesIO()
+        image.save(file, "PNG")
+        url = f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
+        parts.append({"type": "image_url", "image_url": {"url": url}})
+    body = {"messages": [{"role": "user", "content": parts}], "temperature": 0, "max_tokens": LENGTH}
+    arguments = ("-m", files.weights, "--mmproj", files.projector, "-c", 512, "--chat-template", "chatml")
+    async with llama_server(*arguments) as client:
+        theirs = (await client.post("/v1/chat/completions", json=body)).raise_for_status().json()
+    async with running(files.weights, projector=files.projector, context=512) as engine:
+        tokens = engine.tokenize("<|im_start|>user\nWhat differs?", add_special=True, parse_special=True)
+        spans = []
+        for image in images:
+            prompt = await engine.prepare_image(Image(*image.size, image.tobytes()))
+            spans += prompt.at(len(tokens))
+            tokens += prompt.tokens
+        tokens += engine.tokenize(
+            "<|im_end|>\n<|im_start|>assistant\n", add_special=False, parse_special=True
+        )
+        ours = await ask(engine, tokens, images=spans, max_tokens=LENGTH)
+    assert theirs["usage"]["prompt_tokens"] == len(tokens)
+    assert theirs["choices"][0]["message"]["content"] == ours.text
