@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -20,6 +23,7 @@ from genesis_stack.engine.interface import FinishReason
 from genesis_stack.protocol import telemetry as names
 from genesis_stack.protocol.serve_config import ServeConfig, TracingConfig
 from genesis_stack.protocol.trace_context import TraceContext
+from genesis_stack.server.config_file import ConfigError, ConfigFile
 from genesis_stack.server.span_lines import FileExporter
 
 CALLER = TraceContext("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331", sampled=True)
@@ -233,8 +237,30 @@ def test_a_later_version_of_traceparent_is_understood() -> None:
     assert TraceContext.parse(f"01{CALLER.header()[2:]}-more") == CALLER
 
 
-async def test_off_is_the_default_and_imports_nothing(served: Served) -> None:
+async def test_off_is_the_default(served: Served) -> None:
     """The caller's trace still names the request."""
     response = await served.http.get("/health", headers={"traceparent": CALLER.header()})
     assert response.headers["x-request-id"] == CALLER.trace_id
     assert "traceresponse" not in response.headers
+
+
+def test_a_server_that_traces_nothing_imports_nothing_of_it() -> None:
+    """It takes a quarter of a second, half of what a server has to start."""
+    code = "import sys, genesis_stack.server.lifecycle as _; print('opentelemetry' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
+
+
+def test_tracing_without_the_extra_is_refused_with_the_command(
+    config: ServeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before anything is loaded or listens."""
+    tracing = TracingConfig(
+        exporter="stdout", endpoint=None, headers_secret=None, file=None, sample=1.0, content=False
+    )
+    path = tmp_path / "config.json"
+    path.write_text(config.model_copy(update={"tracing": tracing}).model_dump_json())
+    monkeypatch.setattr("genesis_stack.server.config_file.find_spec", lambda _: None)
+    with pytest.raises(ConfigError, match=r"pip install 'genesis-stack\[tracing\]'") as refused:
+        ConfigFile.read(path)
+    assert refused.value.exit_code == os.EX_CONFIG

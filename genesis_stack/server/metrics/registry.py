@@ -154,7 +154,9 @@ class Metrics:
         letter, and the series would change their names with who asks.
         """
         if OPENMETRICS in accept:
-            content = openmetrics.generate_latest(self._registry, escaping=openmetrics.ALLOWUTF8)
+            content = openmetrics.generate_latest(  # type: ignore[no-untyped-call]
+                self._registry, escaping=openmetrics.ALLOWUTF8
+            )
             return Response(content, media_type=openmetrics.CONTENT_TYPE_LATEST)
         return Response(generate_latest(self._registry), media_type=CONTENT_TYPE_PLAIN_0_0_4)
 
