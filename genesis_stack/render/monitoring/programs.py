@@ -19,6 +19,10 @@ from genesis_stack.spec.monitoring import Alertmanager, Prometheus
 EXPORTER_MEMORY: Final = 192 * 1024**2
 """Bytes that the exporter may take: a Python process that looks at files and at the service manager."""
 
+RESEND: Final = 60.0
+RESEND_SCRAPES: Final = 4
+"""Prometheus tells Alertmanager again after 60 s, or 4 scrapes: right after a reload it has nobody to tell."""
+
 Kind = Literal["systemd", "embedded"]
 Reach = Literal["host", "loopback", "network"]
 """What a program must get at: the host's own state, this machine's ports, or receivers elsewhere."""
@@ -89,6 +93,7 @@ def _prometheus(prometheus: Prometheus, layout: Layout, kind: Kind) -> Program:
             f"--storage.tsdb.path={data_directory(name, kind, layout)}",
             f"--storage.tsdb.retention.time={span(prometheus.retention)}",
             f"--web.listen-address={address(prometheus.listen, prometheus.port)}",
+            f"--rules.alert.resend-delay={span(min(RESEND, RESEND_SCRAPES * prometheus.scrape_interval))}",
         ),
         host=prometheus.listen,
         port=prometheus.port,

@@ -1,0 +1,113 @@
+"""From a thing that breaks to the one who is told: real server, real model, Prometheus and Alertmanager."""
+
+from __future__ import annotations
+
+import signal
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from genesis_stack.process import run
+from monitoring.healthy import healthy_hour
+from monitoring.watched import Watched, receiver, wait_for
+
+pytestmark = [pytest.mark.prometheus, pytest.mark.timeout(300)]
+
+TUNED = """
+  SlowFirstToken: {threshold: 1s, for: 0s}
+  QueueSaturated: {threshold: 60%, for: 1s}
+  AuthFailureSpike: {for: 0s}
+"""
+CAPTURE_SECONDS = 15
+CLIENTS = "clients: {app: {models: [smol], requests_per_minute: 60, tokens_per_minute: 10000}}"
+
+
+@pytest.fixture(scope="module")
+def machine(smollm2: Path) -> Iterator[Watched]:
+    """One machine for all: what one test breaks, it repairs."""
+    with tempfile.TemporaryDirectory(prefix="gs-") as folder, receiver() as (url, told):
+        machine = Watched(Path(folder), smollm2, url, told)
+        try:
+            done = machine.apply(alerts=TUNED)
+            assert done.returncode == 0, done.stderr
+            wait_for(
+                lambda: machine.query("query", query='up{job="genesis"} == 1')["result"],
+                lambda: "a scrape",
+                30,
+            )
+            yield machine
+        finally:
+            machine.pool.shutdown()
+            machine.cli("destroy", "--yes")
+
+
+def test_a_healthy_hour_fires_nothing(machine: Watched, tmp_path: Path) -> None:
+    """What the real server exports under load, carried on for an hour under the shipped rules."""
+    begun = time.time()
+    while time.time() - begun < CAPTURE_SECONDS:
+        assert machine.chat(tokens=32) == 200
+    captured = machine.query("query", query=f'{{job=~"genesis.*"}}[{CAPTURE_SECONDS}s]')["result"]
+    rules = tmp_path / "genesis.rules.yml"
+    rules.write_text(machine.rules_at("15s"))
+    hour = tmp_path / "hour.test.yml"
+    hour.write_text(yaml.safe_dump(healthy_hour(captured, rules.name)))
+    assert len(captured) > 100
+    assert run(["promtool", "test", "rules", hour]).returncode == 0
+    broken = [
+        {**one, "metric": {**one["metric"], "__name__": "up"}, "values": [[0, "0"], [1, "0"]]}
+        for one in captured[:1]
+    ]
+    hour.write_text(yaml.safe_dump(healthy_hour(broken, rules.name)))
+    assert run(["promtool", "test", "rules", hour], check=False).returncode != 0
+
+
+def test_a_server_that_hangs_is_told_and_so_is_its_return(machine: Watched) -> None:
+    """ServerDown arrives, inhibits what else is wrong with this server, and resolves."""
+    machine.signal(signal.SIGSTOP)
+    machine.expect("ServerDown", "firing")
+    machine.signal(signal.SIGCONT)
+    machine.expect("ServerDown", "resolved")
+
+
+def test_a_full_queue_and_a_slow_first_token_are_told(machine: Watched) -> None:
+    """One request runs, three wait; when they are through, and nobody has to wait any more, both end."""
+    waiting = machine.chats(4, tokens=400)
+    machine.expect("QueueSaturated", "firing")
+    assert [one.result() for one in waiting] == [200] * 4
+    machine.expect("SlowFirstToken", "firing")
+    machine.expect("QueueSaturated", "resolved")
+    machine.expect("SlowFirstToken", "resolved")
+
+
+def test_memory_above_the_limit_is_told(machine: Watched) -> None:
+    """With a limit below what the process takes; a changed rule is reloaded, and the server is left alone."""
+    before = machine.pid()
+    assert machine.apply(alerts=f"{TUNED}  HighMemoryUsage: {{threshold: 5%, for: 0s}}").returncode == 0
+    machine.expect("HighMemoryUsage", "firing")
+    assert machine.apply(alerts=TUNED).returncode == 0
+    machine.expect("HighMemoryUsage", "resolved")
+    assert machine.pid() == before
+
+
+def test_wrong_keys_are_told(machine: Watched) -> None:
+    """Declared clients close the server to all others; somebody tries keys."""
+    assert machine.apply(alerts=TUNED, extra=CLIENTS).returncode == 0
+    for number in range(20):
+        assert machine.chat(key=f"gsk_guess_{number}") == 401
+    machine.expect("AuthFailureSpike", "firing", 90)
+    machine.expect("AuthFailureSpike", "resolved", 90)
+
+
+def test_nothing_else_was_told(machine: Watched) -> None:
+    """One broken thing is one alert, not a storm."""
+    assert machine.told.names() <= {
+        "ServerDown",
+        "SlowFirstToken",
+        "QueueSaturated",
+        "HighMemoryUsage",
+        "AuthFailureSpike",
+    }

@@ -1,0 +1,190 @@
+"""A machine with a real model that a real Prometheus and Alertmanager watch, and somebody who is told."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+import threading
+import time
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+from genesis_stack.layout import Layout
+from genesis_stack.process import Completed, run
+from genesis_stack.render.monitoring import monitoring_files
+from genesis_stack.spec.load import loads
+
+DIGEST = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+PROGRAM = Path(sys.prefix) / "bin/genesis-stack"
+
+
+def wait_for(condition: Callable[[], object], what: Callable[[], object], deadline: float) -> None:
+    """Ask again and again until it holds."""
+    end = time.monotonic() + deadline
+    while not condition():
+        assert time.monotonic() < end, f"not within {deadline} s: {what()}"
+        time.sleep(0.1)
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on now."""
+    probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    found = [int(probe.getsockname()[1]) for probe in probes]
+    for probe in probes:
+        probe.close()
+    return found
+
+
+@dataclass
+class Told:
+    """What the receiver heard: (alert, status), in order."""
+
+    heard: list[tuple[str, str]] = field(default_factory=list)
+
+    def add(self, message: dict[str, Any]) -> None:
+        """Take one message of Alertmanager."""
+        self.heard += [(one["labels"]["alertname"], one["status"]) for one in message["alerts"]]
+
+    def names(self) -> set[str]:
+        """Every alert that was ever told as firing."""
+        return {name for name, status in self.heard if status == "firing"}
+
+
+@contextmanager
+def receiver() -> Iterator[tuple[str, Told]]:
+    """A webhook receiver; its URL and what it hears."""
+    told = Told()
+
+    class Hook(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            told.add(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Be quiet."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Hook) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}/", told
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@dataclass
+class Watched:
+    """The machine. `told` is what arrived at its receiver."""
+
+    root: Path
+    weights: Path
+    hook: str
+    told: Told
+    ports: list[int] = field(default_factory=lambda: free_ports(4))
+    pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(16))
+
+    def cli(self, *words: str) -> Completed:
+        """Run `genesis-stack`."""
+        argv = [PROGRAM, *words, "--root", self.root, "--backend", "embedded"]
+        return run(argv, check=False, timeout=120)
+
+    def apply(self, *, alerts: str = "", extra: str = "") -> Completed:
+        """Apply the one-model stack, with what the test says about alerts."""
+        server, prometheus, alertmanager, exporter = self.ports
+        path = self.root / "stack.yaml"
+        path.write_text(
+            f"""
+api_version: genesis.stack/v1
+name: watched
+defaults: {{reserve: 64MiB, rollout: {{min_healthy: 200ms, deadline: 60s}}}}
+models:
+  smol:
+    port: {server}
+    weights: {{source: "file://{self.weights}", sha256: {DIGEST}}}
+    engine: {{context: 512, parallel: 1, queue_requests: 4}}
+    budget: {{memory: 1GiB, cpus: 2}}
+    slo: {{ttft_p95: 10s, latency_p95: 30s, error_rate: 1%}}
+monitoring:
+  prometheus: {{port: {prometheus}, exporter_port: {exporter}, scrape_interval: 1s}}
+  alertmanager:
+    port: {alertmanager}
+    group_wait: 0s
+    group_interval: 1s
+    receivers: {{oncall: {{webhook: {{url: "{self.hook}"}}}}}}
+alerts:
+  ServerDown: {{for: 3s}}
+{alerts}
+{extra}
+"""
+        )
+        return self.cli("apply", str(path))
+
+    def rules_at(self, scrape_interval: str) -> str:
+        """The rules that this stack has at a longer interval and without tuning."""
+        text = (self.root / "stack.yaml").read_text().partition("\nalerts:")[0]
+        stack = loads(text.replace("scrape_interval: 1s", f"scrape_interval: {scrape_interval}"))
+        files = monitoring_files(stack, Layout.under(self.root), "", str)
+        return next(file.content for file in files if file.path.name == "genesis.rules.yml")
+
+    def expect(self, alert: str, status: str, deadline: float = 45.0) -> None:
+        """Wait until the receiver has heard that this alert is firing, or resolved, and nothing newer."""
+
+        def heard() -> bool:
+            return [how for name, how in self.told.heard if name == alert][-1:] == [status]
+
+        wait_for(
+            heard, lambda: f"{alert} {status}; heard {self.told.heard}; active {self.active()}", deadline
+        )
+
+    def pid(self) -> int:
+        """The server's process."""
+        found: int = json.loads(self.cli("status", "--json").stdout)["models"][0]["pid"]
+        return found
+
+    def signal(self, number: int) -> None:
+        """Send the server a signal."""
+        os.kill(self.pid(), number)
+
+    def query(self, path: str, **parameters: object) -> Any:
+        """Ask Prometheus's HTTP API."""
+        query = urllib.parse.urlencode(parameters)
+        with urllib.request.urlopen(
+            f"http://127.0.0.1:{self.ports[1]}/api/v1/{path}?{query}", timeout=10
+        ) as answer:
+            return json.load(answer)["data"]
+
+    def active(self) -> list[tuple[str, str]]:
+        """What Prometheus thinks is pending or firing."""
+        return [(one["labels"]["alertname"], one["state"]) for one in self.query("alerts")["alerts"]]
+
+    def chat(self, tokens: int = 8, key: str = "") -> int:
+        """One request; its status."""
+        body = {
+            "model": "smol",
+            "messages": [{"role": "user", "content": "Count to ten."}],
+            "max_tokens": tokens,
+            "ignore_eos": True,
+        }
+        headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
+        url = f"http://127.0.0.1:{self.ports[0]}/v1/chat/completions"
+        request = urllib.request.Request(url, json.dumps(body).encode(), headers)
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                return int(answer.status)
+        except urllib.error.HTTPError as error:
+            return error.code
+
+    def chats(self, count: int, tokens: int = 8) -> list[Future[int]]:
+        """So many requests at once."""
+        return [self.pool.submit(self.chat, tokens) for _ in range(count)]
