@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from operator import sub
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,7 @@ class Histogram:
         """What came after `earlier`; everything, where the counters began anew in between."""
         if earlier.bounds != self.bounds or earlier.total > self.total:
             return self
-        return Histogram(self.bounds, tuple(map(float.__sub__, self.counts, earlier.counts)))
+        return Histogram(self.bounds, tuple(map(sub, self.counts, earlier.counts)))
 
     def quantile(self, share: float) -> float | None:
         """The value that `share` of the observations do not exceed, interpolated within its bucket.
