@@ -10,7 +10,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, Unpack, cast
 
 from genesis_stack.client.errors import ClosedError, LocalLLMError, MalformedResponseError, ToolError
-from genesis_stack.client.options import ChatOptions, Options, ToolOptions
 from genesis_stack.client.results import Completion, Embeddings, Health, ModelInfo, Structured, embeddings_of
 
 if TYPE_CHECKING:
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from genesis_stack.client.ensemble import Accept, EnsembleResult, Strategy
     from genesis_stack.client.images import ImageSource
     from genesis_stack.client.messages import Message, Messages
+    from genesis_stack.client.options import ChatOptions, Options, ToolOptions
     from genesis_stack.client.session import Session
     from genesis_stack.client.streaming import Stream
     from genesis_stack.client.tools import Tool
@@ -199,7 +199,7 @@ class LocalLLMClient:
         *,
         strategy: Strategy = "majority",
         judge: str | None = None,
-        accept: Accept = lambda _: True,
+        accept: Accept | None = None,
         system: str | None = None,
         **options: Unpack[ChatOptions],
     ) -> EnsembleResult:
@@ -218,16 +218,22 @@ class LocalLLMClient:
             return await self.chat(_turns(prompt, system), **seeded)
 
         async def ask_judge(question: str, schema: type[BaseModel]) -> Structured[BaseModel]:
-            asked: ChatOptions = {**options, "model": judge or models[0], "temperature": 0.0}
+            asked: ChatOptions = {
+                **options,
+                "model": judge or models[0],
+                "temperature": 0.0,
+                "max_tokens": 64,
+            }
             return await self.structured(question, schema, **asked)
 
+        good = accept or ensemble.whatever
         match strategy:
             case "majority":
-                return await ensemble.majority(models, ask, accept)
+                return await ensemble.majority(models, ask, good)
             case "best_of":
-                return await ensemble.best_of(models, ask, accept, ask_judge, prompt)
+                return await ensemble.best_of(models, ask, good, ask_judge, prompt)
             case "first_good":
-                return await ensemble.first_good(models, ask, accept)
+                return await ensemble.first_good(models, ask, good)
 
     async def embed(self, texts: str | Sequence[str], **options: Unpack[Options]) -> Embeddings:
         """One vector a text, in order."""

@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 
 from genesis_stack.client.bucket import Bucket
 from genesis_stack.client.config import Endpoint, LocalLLMConfig
-from genesis_stack.client.errors import LocalLLMError, RateLimitedError, UnavailableError
+from genesis_stack.client.errors import LocalLLMError, OwnLimitError, UnavailableError
 from genesis_stack.client.hedge import hedged
 from genesis_stack.client.integrity import Verifier
 from genesis_stack.client.replicas import Lease, Replica, Replicas
@@ -113,7 +113,7 @@ class Dispatcher:
         return stream
 
     async def admission(self, deadline: float) -> None:
-        """Wait for a token of the client's own bucket; raises RateLimitedError if none comes in time."""
+        """Wait for a token of the client's own bucket; raises OwnLimitError if none comes in time."""
         if self._bucket is None:
             return
         wait = self._bucket.take(deadline - asyncio.get_running_loop().time())
@@ -121,7 +121,7 @@ class Dispatcher:
             message = (
                 f"requests_per_minute of this client allow the next request in {self._bucket.wait:.1f} s"
             )
-            raise RateLimitedError(message, retry_after=self._bucket.wait)
+            raise OwnLimitError(message, retry_after=self._bucket.wait)
         if wait:
             try:
                 await asyncio.sleep(wait)

@@ -39,6 +39,11 @@ def normalised(completion: Completion) -> str:
     return " ".join(completion.text.casefold().split()).rstrip(".! ")
 
 
+def whatever(_completion: Completion) -> bool:
+    """Accepts every answer."""
+    return True
+
+
 async def majority(models: Sequence[str], ask: AskModel, accept: Accept) -> EnsembleResult:
     """The answer that most models give; of equal ones that of the model named first."""
     answers = await _all(models, ask)

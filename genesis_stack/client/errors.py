@@ -10,7 +10,8 @@ LocalLLMError                        everything that this package raises on purp
 │   ├── PermissionDeniedError        403: the key is good, but not for this
 │   └── NotFoundError                404: no such model or route there
 ├── UnavailableError                 not now: retried, then answered by a fallback, if there is one
-│   ├── RateLimitedError             429, or the client's own bucket; `retry_after` seconds
+│   ├── RateLimitedError             429: more than the server allows; `retry_after` seconds
+│   │   └── OwnLimitError            more than the client's own requests_per_minute; never sent
 │   ├── OverloadedError              503: a restart, a drain; `retry_after` seconds
 │   │   └── QueueFullError           503: healthy, with a full queue; no breaker counts it
 │   ├── ServerFaultError             any other 5xx
@@ -143,10 +144,16 @@ class UnavailableError(LocalLLMError):
 
 
 class RateLimitedError(UnavailableError):
-    """Too many requests or tokens, by the server's count or by the client's own bucket."""
+    """Too many requests or tokens, by the server's count."""
 
     trips_breaker = False
     remedy = "send fewer, or raise the client's limits in the stack"
+
+
+class OwnLimitError(RateLimitedError):
+    """The client's own requests_per_minute allow no request before the deadline."""
+
+    remedy = "give the call a longer deadline, or raise requests_per_minute"
 
 
 class OverloadedError(UnavailableError):

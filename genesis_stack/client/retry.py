@@ -13,7 +13,12 @@ import random
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from genesis_stack.client.errors import CircuitOpenError, DeadlineExceededError, UnavailableError
+from genesis_stack.client.errors import (
+    CircuitOpenError,
+    DeadlineExceededError,
+    OwnLimitError,
+    UnavailableError,
+)
 
 if TYPE_CHECKING:
     from tenacity import RetryCallState
@@ -28,10 +33,11 @@ _log = logging.getLogger("genesis_stack.client")
 def worth_retrying(failure: BaseException) -> bool:
     """Whether the same request may succeed on another attempt, with nothing of an answer handed out yet.
 
-    A deadline is over for good. An open circuit stays open longer than any wait; fallbacks may help.
+    A deadline is over for good, and so is a wait that would go beyond it. An open circuit stays open longer
+    than any wait; fallbacks may help.
     """
     return isinstance(failure, UnavailableError) and not isinstance(
-        failure, DeadlineExceededError | CircuitOpenError
+        failure, DeadlineExceededError | CircuitOpenError | OwnLimitError
     )
 
 

@@ -114,6 +114,7 @@ class Stream:
         self._assembly = Assembly()
         self._ready: deque[Chunk] = deque()
         self._ended = False
+        self._failure: LocalLLMError | None = None
         self._started = time.perf_counter()
 
     @property
@@ -148,12 +149,11 @@ class Stream:
     async def __anext__(self) -> Chunk:
         ready = self._ready
         while not ready:
+            if self._failure is not None:
+                await self._interrupted(self._failure)
             if self._ended:
                 raise StopAsyncIteration
-            try:
-                await self._receive(self._patience.between)
-            except LocalLLMError as failure:
-                await self._interrupted(failure)
+            await self._receive(self._patience.between)
         return ready.popleft()
 
     async def prime(self) -> None:
@@ -164,6 +164,8 @@ class Stream:
         """
         while not self._assembly.begun and not self._ended:
             await self._receive(self._patience.first)
+            if self._failure is not None and not self._assembly.begun:
+                raise self._failure
         self._lease.answering()
 
     def attribute(self, **changes: Any) -> None:
@@ -178,6 +180,13 @@ class Stream:
         await self._source.close()
 
     async def _receive(self, patience: float | None) -> None:
+        """Take in what comes next; a failure has its turn after the chunks that came before it."""
+        try:
+            await self._take_in(patience)
+        except LocalLLMError as failure:
+            self._failure = failure
+
+    async def _take_in(self, patience: float | None) -> None:
         batch = await self._source.next(patience)
         if batch is None:
             self._end_of_response()

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 
 from genesis_stack.client.client import LocalLLMClient
 from genesis_stack.client.errors import ClosedError
-from genesis_stack.client.options import ChatOptions, Options, ToolOptions
 from genesis_stack.client.results import Chunk, Completion, Embeddings, Health, ModelInfo, Structured
 
 if TYPE_CHECKING:
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from genesis_stack.client.ensemble import Accept, EnsembleResult, Strategy
     from genesis_stack.client.images import ImageSource
     from genesis_stack.client.messages import Messages
+    from genesis_stack.client.options import ChatOptions, Options, ToolOptions
     from genesis_stack.client.streaming import Stream
     from genesis_stack.client.tools import Tool
 
@@ -167,7 +167,7 @@ class SyncLocalLLMClient:
         *,
         strategy: Strategy = "majority",
         judge: str | None = None,
-        accept: Accept = lambda _: True,
+        accept: Accept | None = None,
         system: str | None = None,
         **options: Unpack[ChatOptions],
     ) -> EnsembleResult:

@@ -1,0 +1,1 @@
+"""What the client library costs, and how it bears a server that keeps dying."""
