@@ -12,6 +12,7 @@ from starlette.routing import Route, Router
 from starlette.types import Message, Receive, Scope, Send
 
 from genesis_stack.protocol.headers import REQUEST_ID
+from genesis_stack.protocol.serve_config import ServeConfig
 from genesis_stack.server import chat, completions, embeddings, introspect, responses
 from genesis_stack.server.audit import open_trail
 from genesis_stack.server.browsers import check_origin
@@ -43,13 +44,15 @@ class App:
     def __init__(self, served: ServedModel) -> None:
         self.served = served
         self.door = Door(served.config)
-        routes = _routes()
+        routes = _routes(served.config)
         self.audit = open_trail(served.config)
         self.metrics = Metrics(served, [route.path for route in routes], self.audit)
         self.tracing = tracing_of(served.config)
         self._log_content = served.config.logs.content
         tracing = served.config.tracing
         self._keeps_content = self._log_content or (tracing is not None and tracing.content)
+        self.routes = routes
+        self._paths = frozenset(route.path for route in routes)
         self._router = Router(routes, redirect_slashes=False)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -90,7 +93,8 @@ class App:
         if exchange.lease is not None:
             exchange.lease.release()
         route = scope.get("route")
-        exchange.route = route.path if isinstance(route, Route) else None
+        known = scope["path"] if scope["path"] in self._paths else None  # refused before it was routed
+        exchange.route = route.path if isinstance(route, Route) else known
         seconds = time.perf_counter() - exchange.started
         self.metrics.observe(exchange, seconds)
         self.audit.record(exchange, seconds)
@@ -115,8 +119,8 @@ async def _metrics(request: Request) -> Response:
     return metrics.response(request.headers.get("accept", ""))
 
 
-def _routes() -> list[Route]:
-    return [
+def _routes(config: ServeConfig) -> list[Route]:
+    routes = [
         Route("/v1/models", introspect.list_models),
         Route("/v1/models/{model:path}", introspect.retrieve_model),
         Route("/v1/chat/completions", chat.create_chat_completion, methods=["POST"]),
@@ -130,3 +134,8 @@ def _routes() -> list[Route]:
         Route("/tokenize", introspect.tokenize, methods=["POST"]),
         Route("/detokenize", introspect.detokenize, methods=["POST"]),
     ]
+    if config.http.docs:
+        from genesis_stack.server.docs import docs_routes
+
+        routes += docs_routes(config)
+    return routes

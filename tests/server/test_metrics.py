@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import httpx
 import pytest
+from access_files import AccessFiles, bearer
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 from prometheus_client.parser import text_string_to_metric_families as prometheus
 from scripted_engine import ScriptedEngine, saying
-from serving import Serve, Served
+from serving import MODEL, Serve, Served, serving
 
 from genesis_stack.engine.interface import EngineState, FinishReason
-from genesis_stack.protocol.serve_config import ServeConfig
+from genesis_stack.protocol.serve_config import AccessConfig, ServeConfig
 from genesis_stack.server.admission import Admission
 
 PAGE = Path(__file__).parents[2] / "docs/metrics.md"
@@ -112,3 +114,34 @@ async def test_openmetrics_has_the_same_names(served: Served) -> None:
     assert response.headers["content-type"].startswith("application/openmetrics-text")
     samples = {sample.name for family in openmetrics(response.text) for sample in family.samples}
     assert samples == {name for name, _ in await scraped(served)}
+
+
+async def test_only_declared_clients_become_labels(config: ServeConfig, tmp_path: Path) -> None:
+    """At zero before they call, also those declared while the server runs; strangers share `other`."""
+    files = AccessFiles(tmp_path)
+    files.declare("alice", requests_per_minute=2)
+    key = bearer(files.issue("alice"))
+    changes = {"access": AccessConfig(directory=str(files.directory)), "secrets": str(files.secrets)}
+    async with serving(config.model_copy(update=changes)) as serve:
+        served = await serve(ScriptedEngine())
+        body = {"model": MODEL, "messages": [{"role": "user", "content": "hi"}]}
+        for headers in (key, key, key, {"authorization": "Bearer nobody"}, {}):
+            await served.post("/v1/chat/completions", body, **headers)
+        files.declare("bob")
+        local = httpx.ASGITransport(served.app, client=("127.0.0.1", 1))
+        async with httpx.AsyncClient(transport=local, base_url="http://test") as prober:
+            text = (await prober.get("/metrics")).text
+        series = {
+            (sample.name, frozenset(sample.labels.items())): sample.value
+            for family in prometheus(text)
+            for sample in family.samples
+        }
+    chats = {"route": "/v1/chat/completions"}
+    assert value(series, "genesis_client_tokens_total", client="alice", kind="completion") == 4.0
+    assert value(series, "genesis_rate_limited_total", client="alice", limit="requests") == 1.0
+    assert value(series, "genesis_client_requests_total", client="other") == 2.0
+    assert value(series, "genesis_client_requests_total", client="bob") == 0.0
+    assert value(series, "genesis_auth_failures_total", scheme="bearer") == 1.0
+    assert value(series, "genesis_auth_failures_total", scheme="none") == 1.0
+    assert value(series, "genesis_http_requests_total", **chats, status="401") == 2.0
+    assert value(series, "genesis_http_requests_total", **chats, status="429") == 1.0

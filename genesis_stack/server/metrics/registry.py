@@ -23,7 +23,7 @@ from genesis_stack.engine.interface import EngineUnavailableError, Usage
 from genesis_stack.server.admission import Admission
 from genesis_stack.server.audit import AuditTrail
 from genesis_stack.server.errors import CLIENT_CLOSED_REQUEST
-from genesis_stack.server.exchange import Exchange
+from genesis_stack.server.exchange import POLLED_PATHS, Exchange
 from genesis_stack.server.metrics.audit_families import audit_families
 from genesis_stack.server.metrics.connection_families import ConnectionFamilies
 from genesis_stack.server.metrics.engine_families import engine_families, model_families
@@ -121,7 +121,8 @@ class Metrics:
         status = exchange.status or CLIENT_CLOSED_REQUEST
         client = exchange.client or OTHER
         self._requests.labels(exchange.route or "unknown", str(status)).inc()
-        self._client_requests.labels(client).inc()
+        if exchange.path not in POLLED_PATHS:
+            self._client_requests.labels(client).inc()
         if (reason := Rejection.of(status, exchange.error)) is not None:
             self._rejected.labels(reason.value).inc()
         if exchange.auth_failure is not None:
