@@ -59,7 +59,7 @@ def parse_json(body: bytes, model: type[Model]) -> JsonBody[Model]:
     try:
         document = jiter.from_json(body, allow_inf_nan=False, catch_duplicate_keys=True)
     except ValueError as exc:
-        raise bad_request(f"The body is not valid JSON: {exc}.", code="invalid_json") from None
+        raise bad_request(f"The body is not valid JSON: {_fault(exc)}.", code="invalid_json") from None
     if not isinstance(document, dict):
         raise bad_request("The body must be a JSON object.", code="invalid_json")
     try:
@@ -68,6 +68,12 @@ def parse_json(body: bytes, model: type[Model]) -> JsonBody[Model]:
         raise _explained(exc, document) from None
     ignored = tuple(name[:LONGEST_NAME] for name in document.keys() - model.model_fields.keys())
     return JsonBody(value, ignored)
+
+
+def _fault(exc: ValueError) -> str:
+    """What is wrong and where, without the name that stands twice."""
+    what, _, where = str(exc).rpartition(" at line ")
+    return f"{'duplicate key' if what.startswith('Detected duplicate key') else what} at line {where}"
 
 
 def _check_content_type(request: Request) -> None:
