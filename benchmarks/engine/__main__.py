@@ -61,6 +61,7 @@ def own_share(model: Model, config: EngineConfig, sequences: int) -> tuple[float
         Pace(config.step_target_ms / 1000),
         parallel=sequences,
         context_length=config.context,
+        speculates=config.speculation == "ngram",
         deliver=lambda _ticket, _delta: None,
     )
     inside = Inside()

@@ -45,6 +45,7 @@ class Scheduler:
     Args:
         parallel: most sequences decoded at a time.
         context_length: most tokens of one sequence.
+        speculates: guess tokens ahead where it pays; needs cells that can be taken back.
         deliver: takes each delta; called before the next step begins.
     """
 
@@ -57,6 +58,7 @@ class Scheduler:
         *,
         parallel: int,
         context_length: int,
+        speculates: bool,
         deliver: Deliver,
     ) -> None:
         self._model = model
@@ -65,6 +67,7 @@ class Scheduler:
         self._pace = pace
         self._parallel = parallel
         self._context_length = context_length
+        self._speculates = speculates and model.shares_prefixes
         self._deliver = deliver
         self._queue: FairQueue[Sequence] = FairQueue()
         self.live: list[Sequence] = []
@@ -193,10 +196,19 @@ class Scheduler:
         return self._pace.is_short(len(sequence.prompt) - sequence.cached)
 
     def _add_tokens(self, streaming: list[Sequence]) -> list[Sequence]:
-        """One row for everyone who streams."""
+        """One row for everyone who streams, and one for each token guessed ahead."""
+        batch = self._context.batch
+        row_share = self._pace.row_share(len(streaming))
         for sequence in streaming:
-            sequence.row = self._context.batch.add(sequence.slot, sequence.next_token, sequence.position)
+            position = sequence.position
+            sequence.row = batch.add(sequence.slot, sequence.next_token, position)
             sequence.run = 1
+            if sequence.speculation is not None:
+                most = min(self._limit(sequence) - sequence.generated - 1, batch.room - len(streaming))
+                sequence.draft = sequence.speculation.guess(max(0, most), row_share)
+                for offset, token in enumerate(sequence.draft, start=1):
+                    batch.add(sequence.slot, token, position + offset)
+                sequence.run += len(sequence.draft)
         return streaming
 
     def _add_prompts(self, prefilling: list[Sequence], *, streaming: bool) -> list[Sequence]:
@@ -263,33 +275,62 @@ class Scheduler:
                 raise
             self._slots.clear_cache()
             decode()
-        self._settle(running, started, time.monotonic())
+        self._settle(running, rows, started, time.monotonic())
 
-    def _settle(self, running: list[Sequence], started: float, ended: float) -> None:
+    def _settle(self, running: list[Sequence], rows: int, started: float, ended: float) -> None:
         """Note the new cells, sample, and end what is complete."""
-        tree = self._slots.tree
-        streamed = prompt_tokens = 0
+        streaming = [sequence for sequence in running if sequence.phase is Phase.DECODE]
+        prompt_tokens = rows if not streaming else 0
+        self._since_decode = 0 if streaming else self._since_decode + prompt_tokens
+        self._pace.observe(prompt_tokens, ended - started, rows)
+        self.counters.step(len(streaming), prompt_tokens, ended - started)
         for sequence in running:
             if sequence.phase is Phase.DECODE:
-                tree.extend(sequence.slot, array("i", (sequence.next_token,)))
-                streamed += 1
+                self._settle_tokens(sequence, ended)
             else:
-                tree.extend(sequence.slot, sequence.prompt[sequence.filled : sequence.filled + sequence.run])
-                prompt_tokens += sequence.run
-            sequence.filled += sequence.run
-        self._since_decode = 0 if streamed else self._since_decode + prompt_tokens
-        self._pace.observe(prompt_tokens, ended - started)
-        self.counters.step(streamed, prompt_tokens, ended - started)
-        for sequence in running:
-            if sequence.row >= 0:
-                self._sample(sequence, ended)
+                self._settle_prompt(sequence, ended)
 
-    def _sample(self, sequence: Sequence, now: float) -> None:
-        ticket = sequence.ticket
-        wanted = ticket.request.sampling.max_tokens
+    def _settle_prompt(self, sequence: Sequence, now: float) -> None:
+        self._hold(sequence, sequence.prompt[sequence.filled : sequence.filled + sequence.run])
+        if sequence.row >= 0:
+            self._hand_out(sequence, [self._sample(sequence, sequence.row, now)])
+            if self._speculates and sequence.phase is Phase.DECODE:
+                sequence.speculate()
+
+    def _settle_tokens(self, sequence: Sequence, now: float) -> None:
+        """Sample row after row for as long as what was guessed is what was chosen."""
+        held = array("i", (sequence.next_token,))
+        deltas = [self._sample(sequence, sequence.row, now)]
+        for offset, guessed in enumerate(sequence.draft, start=1):
+            delta = deltas[-1]
+            if sequence.next_token != guessed or (delta is not None and delta.finish is not None):
+                break
+            held.append(guessed)
+            deltas.append(self._sample(sequence, sequence.row + offset, now))
+        self._hold(sequence, held)
+        if sequence.run > len(held):
+            self._context.truncate(sequence.slot, sequence.position)
+        if sequence.draft and sequence.speculation is not None:
+            right = len(held) - 1
+            sequence.speculation.observe(len(sequence.draft), right)
+            self.counters.drafted_tokens += len(sequence.draft)
+            self.counters.accepted_tokens += right
+        self._hand_out(sequence, deltas)
+
+    def _hold(self, sequence: Sequence, tokens: array[int]) -> None:
+        self._slots.tree.extend(sequence.slot, tokens)
+        sequence.filled += len(tokens)
+
+    def _limit(self, sequence: Sequence) -> int:
+        """Most tokens that it may generate."""
+        wanted = sequence.ticket.request.sampling.max_tokens
         room = self._context_length - len(sequence.prompt)
+        return room if wanted is None else min(wanted, room)
+
+    def _sample(self, sequence: Sequence, row: int, now: float) -> Delta | None:
+        ticket = sequence.ticket
         before = sequence.generated
-        delta = sequence.sample(self._context.pointer, room if wanted is None else min(wanted, room))
+        delta = sequence.sample(self._context.pointer, row, self._limit(sequence))
         ticket.generated += sequence.generated - before
         self.counters.generated_tokens += sequence.generated - before
         if ticket.first_token is None:
@@ -297,12 +338,16 @@ class Scheduler:
         if sequence.last_token is not None:
             self.counters.inter_token_times.observe(now - sequence.last_token)
         sequence.last_token = now
-        if delta is None:
-            return
-        if delta.finish is None:
-            self._deliver(ticket, delta)
-        else:
-            self._finish(sequence, delta)
+        return delta
+
+    def _hand_out(self, sequence: Sequence, deltas: list[Delta | None]) -> None:
+        for delta in deltas:
+            if delta is None:
+                continue
+            if delta.finish is None:
+                self._deliver(sequence.ticket, delta)
+            else:
+                self._finish(sequence, delta)
 
     def _finish(self, sequence: Sequence, delta: Delta) -> None:
         """Hand out a choice's last delta and let go of what it held."""

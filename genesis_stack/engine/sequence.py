@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from array import array
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from genesis_stack.engine.images import Images
 from genesis_stack.engine.interface import ChosenLogprob, Delta, FinishReason, SlotStats, Token
 from genesis_stack.engine.logprobs import chosen_logprob
 from genesis_stack.engine.model import Model
 from genesis_stack.engine.sampler import Sampler
+from genesis_stack.engine.speculation import Speculation
 from genesis_stack.engine.text import TextStream
 from genesis_stack.engine.ticket import Ticket
+
+_NO_DRAFT: Final = array("i")
 
 
 class Phase(StrEnum):
@@ -28,7 +31,8 @@ class Phase(StrEnum):
 class Sequence:
     """One choice. `slot` is its llama.cpp sequence id once it has one, `filled` the cells it holds.
 
-    `last_token` is when its latest token was computed.
+    `last_token` is when its latest token was computed. `row` is the first row of the current batch that it
+    samples from, `run` how many rows it has there, `draft` the tokens guessed in them, by `speculation`.
     """
 
     __slots__ = (
@@ -38,6 +42,7 @@ class Sequence:
         "_text",
         "_tokens",
         "cached",
+        "draft",
         "filled",
         "generated",
         "index",
@@ -49,6 +54,7 @@ class Sequence:
         "run",
         "shared_goal",
         "slot",
+        "speculation",
         "ticket",
     )
 
@@ -66,6 +72,8 @@ class Sequence:
         self.shared_goal = 0
         self.row = -1
         self.run = 0
+        self.draft: array[int] = _NO_DRAFT
+        self.speculation: Speculation | None = None
         self._tokens: list[Token] = []
         self._logprobs: list[ChosenLogprob] = []
 
@@ -101,29 +109,36 @@ class Sequence:
         self._sampler = Sampler(model, params, self.ticket.grammar, self.index)
         self._text = TextStream(params.stop)
 
+    def speculate(self) -> None:
+        """Guess ahead from here on."""
+        self.speculation = Speculation(self.prompt)
+        self.speculation.append(self.next_token)
+
     def end(self) -> None:
         """Give back what `begin` allocated."""
         self._sampler.close()
         self.phase = Phase.ENDED
 
-    def sample(self, context: Any, limit: int) -> Delta | None:
-        """Choose the next token from the row computed for this sequence.
+    def sample(self, context: Any, row: int, limit: int) -> Delta | None:
+        """Choose the next token from a row computed for this sequence.
 
         `limit` is the most tokens it may generate. Returns what can be handed out, if anything; a delta with
         `finish` is the choice's last.
         """
         params = self.ticket.request.sampling
-        token = self._sampler.sample(context, self.row)
+        token = self._sampler.sample(context, row)
         self.phase = Phase.DECODE
         if token is None:  # what there is does not fit the grammar: it was cut short
             return self.delta(self._text.flush(), FinishReason.LENGTH)
         self.next_token = token
         self.generated += 1
+        if self.speculation is not None:
+            self.speculation.append(token)
         if not params.ignore_eos and self._model.ends_generation(token):
             return self.delta(self._text.flush(), FinishReason.STOP)
         self._tokens.append(token)
         if params.top_logprobs is not None:
-            self._logprobs.append(chosen_logprob(self._model, context, self.row, token, params.top_logprobs))
+            self._logprobs.append(chosen_logprob(self._model, context, row, token, params.top_logprobs))
         text = self._text.feed(self._model.piece(token))
         if self._text.stopped:
             return self.delta(text, FinishReason.STOP)

@@ -159,6 +159,7 @@ class Worker(threading.Thread):
             self.pace,
             parallel=engine.parallel,
             context_length=engine.context,
+            speculates=engine.speculation == "ngram",
             deliver=self._deliver,
         )
         if self.embedder:

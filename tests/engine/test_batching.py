@@ -4,19 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from engine.running import Answer, ask, ask_all, at_rest, running
+from engine.running import Answer, ask, ask_all, assert_same_but_for_noise, at_rest, running
 from genesis_stack.engine.interface import FinishReason
 from genesis_stack.engine.llama import LlamaEngine
 from genesis_stack.engine.scheduler import _WORTH_FOLLOWING
 
 pytestmark = [pytest.mark.model, pytest.mark.asyncio(loop_scope="session")]
-
-NOISE = 0.7
-"""Natural-log units by which a logprob may depend on the places of cells and the rows of a batch.
-
-llama.cpp adds floats in the order of the cells and rounds activations to eight bits: around 0.2 was seen
-with this model in four bits. Cells of another text are off by several units.
-"""
 
 PROMPTS = [
     "Once upon a time there was a small town by the sea, and in it lived",
@@ -31,16 +24,6 @@ PROMPTS = [
 SYSTEM = "You are a careful assistant. " + " ".join(
     f"Rule {number}: {verb} before you answer." for number, verb in enumerate(["think", "read", "ask"] * 6)
 )
-
-
-def assert_same_but_for_noise(left: Answer, right: Answer) -> None:
-    """Both said the same, up to where the model itself hesitated between two tokens."""
-    for one, other in zip(left.choices[0].logprobs, right.choices[0].logprobs, strict=True):
-        own = {entry.token: entry.logprob for entry in one.top}
-        if one.chosen.token != other.chosen.token:
-            assert one.chosen.logprob - own.get(other.chosen.token, -99.0) < NOISE
-            return
-        assert one.chosen.logprob == pytest.approx(other.chosen.logprob, abs=NOISE)
 
 
 async def greedy(engine: LlamaEngine, prompt: str) -> Answer:

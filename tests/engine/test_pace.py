@@ -1,9 +1,10 @@
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genesis_stack.engine.pace import Pace
+from genesis_stack.engine.pace import Pace, RowCost
 
 TARGET = 0.15
 seconds = st.floats(1e-5, 5.0)
@@ -13,8 +14,8 @@ def learned(decode_step: float, prompt_token: float) -> Pace:
     """A pace that has seen a machine of this speed."""
     pace = Pace(TARGET)
     for _ in range(20):
-        pace.observe(0, decode_step)
-        pace.observe(100, 100 * prompt_token)
+        pace.observe(0, decode_step, rows=4)
+        pace.observe(100, 100 * prompt_token, rows=100)
     return pace
 
 
@@ -81,3 +82,22 @@ def test_the_wait_is_a_forecast_of_the_work_ahead() -> None:
         pace.finished(100)
     forecast = 20 / 2 * 100 * 0.02 + 1000 * 0.002
     assert 0.8 * forecast <= pace.wait(20, 1000, 2) <= 1.2 * forecast
+
+
+@given(st.floats(1e-4, 1.0), st.floats(1e-5, 0.1), st.lists(st.integers(1, 32), min_size=4, unique=True))
+def test_the_cost_of_rows_is_told_from_steps_of_several_sizes(
+    fixed: float, each: float, sizes: list[int]
+) -> None:
+    """The share of a step that grows with its rows."""
+    cost = RowCost()
+    for rows in sizes * 5:
+        cost.observe(rows, fixed + each * rows)
+    assert cost.share(8) == pytest.approx(8 * each / (fixed + 8 * each), abs=0.02)
+
+
+def test_steps_of_one_size_tell_nothing_about_rows() -> None:
+    """Guessing is then tried."""
+    cost = RowCost()
+    for _ in range(10):
+        cost.observe(4, 0.1)
+    assert cost.share(4) == 0.0
