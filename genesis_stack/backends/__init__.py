@@ -11,6 +11,7 @@ from genesis_stack.backends.interface import (
     Observation,
     ObservedService,
     Phase,
+    Reader,
     Service,
 )
 
@@ -25,5 +26,6 @@ __all__ = [
     "Observation",
     "ObservedService",
     "Phase",
+    "Reader",
     "Service",
 ]

@@ -58,6 +58,14 @@ class Monitor:
 
 
 @dataclass(frozen=True, slots=True)
+class Reader:
+    """A program of somebody else's that reads files of ours; a POST to `url` makes it read them again."""
+
+    url: str
+    files: tuple[PurePosixPath, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Desired:
     """Everything a host must have and run; it renders once and is then what a generation stores.
 
@@ -70,6 +78,7 @@ class Desired:
     services: Mapping[str, Service]
     digests: tuple[str, ...]
     monitors: Mapping[str, Monitor] = field(default_factory=dict)
+    reader: Reader | None = None
 
     @classmethod
     def nothing(cls) -> Desired:

@@ -25,4 +25,14 @@ def judged(path: Path, layout: Layout, *, no_host: bool = False) -> tuple[Stack,
 
     stack = load(path)
     refuse_lifted(stack)
+    if any(alert.expr for alert in stack.alerts.values()):
+        _lint_added(path, stack)
     return stack, judge(path, stack, layout, None if no_host else read_host())
+
+
+def _lint_added(path: Path, stack: Stack) -> None:
+    from genesis_stack.backends.added_rules import lint_added
+    from genesis_stack.spec.problems import InvalidStackError
+
+    if problems := lint_added(path, stack):
+        raise InvalidStackError(problems)

@@ -9,6 +9,7 @@ from genesis_stack.modelstore.host import Host
 from genesis_stack.modelstore.memory import CELL_PADDING, Row, Shape, rows, total
 from genesis_stack.modelstore.quantity import declare_size, show_size
 from genesis_stack.spec.model import EngineSettings, Model, Stack
+from genesis_stack.spec.monitoring import EXPORTER_MEMORY
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +131,19 @@ def _budgets(stack: Stack) -> Iterator[Row]:
     if twice:
         memory, name = max(twice)
         yield Row(f"second {name}", memory, estimated=False, note="during a blue_green rollout")
+    yield from _watchers(stack)
     yield Row("reserve", stack.defaults.reserve, estimated=False)
+
+
+def _watchers(stack: Stack) -> Iterator[Row]:
+    """What the programs that watch may take."""
+    prometheus, alertmanager = stack.monitoring.prometheus, stack.monitoring.alertmanager
+    if prometheus is not None and prometheus.mode == "managed":
+        yield Row("prometheus", prometheus.memory, estimated=False)
+    if alertmanager is not None and alertmanager.mode == "managed":
+        yield Row("alertmanager", alertmanager.memory, estimated=False)
+    if prometheus is not None:
+        yield Row("exporter", EXPORTER_MEMORY, estimated=False)
 
 
 def _blue_green(stack: Stack, model: Model) -> bool:

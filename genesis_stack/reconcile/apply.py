@@ -19,6 +19,7 @@ from genesis_stack.reconcile.plan import make_plan
 from genesis_stack.reconcile.state import read_state
 from genesis_stack.reconcile.steps import Action, Plan
 from genesis_stack.reconcile.transaction import Transaction
+from genesis_stack.render.access import keys_path
 from genesis_stack.spec.model import Stack
 
 Fetch = Callable[[Stack], None]
@@ -131,7 +132,8 @@ class Host:
     def destroy(self, *, keep_models: bool) -> None:
         """Remove everything that is ours; what is not in the inventory stays.
 
-        Interrupted, it can be run again: the inventory goes last.
+        Issued keys go with it; secrets stay, for the operator may have put them there. Interrupted, it can
+        be run again: the inventory goes last.
         """
         inventory = read_state(self.layout).inventory
         known = Generations(self.layout)
@@ -149,6 +151,7 @@ class Host:
         for path in inventory:
             durable.remove(self.backend.live(path))
         self.backend.reload(Desired.nothing())
+        durable.remove(self.backend.live(keys_path(self.layout)))
         for folder in sorted({self.backend.live(path).parent for path in inventory}):
             if folder.is_relative_to(self.layout.config):
                 with contextlib.suppress(OSError):  # gone, or something of somebody else's is in it

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from genesis_stack.backends import Backend, Desired, Service
+from genesis_stack.backends import Backend, Desired, Reader, Service
 from genesis_stack.layout import Layout
 from genesis_stack.modelstore.store import Store
 from genesis_stack.protocol.serve_config import FileRef
 from genesis_stack.reconcile.generations import digest
 from genesis_stack.render import ResolvedModel, sandbox
 from genesis_stack.render.access import clients_path, secrets_of
+from genesis_stack.render.monitoring import external_paths
 from genesis_stack.render.serve import config_path
 from genesis_stack.spec.model import Stack, Weights
 
@@ -57,4 +58,12 @@ def desire(stack: Stack, source: str, backend: Backend, layout: Layout) -> Desir
         )
     monitors = {one.name: one for one in backend.monitors(stack)}
     digests = {file.sha256 for one in resolved.values() for file in one.files}
-    return Desired(stack.name, source, files, services, tuple(sorted(digests)), monitors)
+    return Desired(stack.name, source, files, services, tuple(sorted(digests)), monitors, _reader(stack))
+
+
+def _reader(stack: Stack) -> Reader | None:
+    """The Prometheus that runs already, if it is to be told of changes."""
+    prometheus = stack.monitoring.prometheus
+    if prometheus is None or prometheus.reload_url is None or not (files := external_paths(stack)):
+        return None
+    return Reader(prometheus.reload_url, files)

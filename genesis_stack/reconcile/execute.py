@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from genesis_stack import durable
 from genesis_stack.backends import Backend, Desired, Service
 from genesis_stack.reconcile.health import gate, see_reread
-from genesis_stack.reconcile.monitors import carry_out
+from genesis_stack.reconcile.monitors import carry_out, tell
 from genesis_stack.reconcile.steps import MONITORS, SERVES, Action, Plan, Step
 
 Say = Callable[[str], None]
@@ -49,7 +49,13 @@ class Execution:
         for step in plan.steps:
             if step.action in MONITORS:
                 self.say(f"{step.action} {step.target}: {step.reason}")
-                carry_out(step, self.desired.monitors[step.target], self.backend)
+                self._watch(step)
+
+    def _watch(self, step: Step) -> None:
+        if step.action is not Action.TELL:
+            carry_out(step, self.desired.monitors[step.target], self.backend)
+        elif trouble := tell(step.target):
+            self.say(trouble)
 
     def _change(self, step: Step) -> None:
         match step.action:

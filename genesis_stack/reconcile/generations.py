@@ -23,7 +23,7 @@ from typing import Final, Literal
 from pydantic import BaseModel, ConfigDict
 
 from genesis_stack import durable
-from genesis_stack.backends import Desired, Monitor, Service
+from genesis_stack.backends import Desired, Monitor, Reader, Service
 from genesis_stack.errors import GenesisError
 from genesis_stack.layout import Layout
 from genesis_stack.render import RenderedFile
@@ -68,6 +68,7 @@ class StoredGeneration(_Frozen):
     files: tuple[StoredFile, ...]
     services: dict[str, Service]
     monitors: dict[str, Monitor] = {}
+    reader: Reader | None = None
 
 
 class StoredModels(_Frozen):
@@ -134,6 +135,7 @@ class Generations:
             ),
             services=dict(desired.services),
             monitors=dict(desired.monitors),
+            reader=desired.reader,
         )
         models = StoredModels(digests=desired.digests)
         durable.write(scratch / "models.json", models.model_dump_json(indent=2) + "\n", 0o600)
@@ -178,7 +180,9 @@ class Generations:
             models = StoredModels.model_validate_json((root / "models.json").read_bytes())
         except (OSError, ValueError) as error:
             raise GenerationError(f"generation {number} is damaged: {error}") from None
-        return Desired(stored.name, source, files, stored.services, models.digests, stored.monitors)
+        return Desired(
+            stored.name, source, files, stored.services, models.digests, stored.monitors, stored.reader
+        )
 
     def _load_files(
         self, root: Path, stored: StoredGeneration

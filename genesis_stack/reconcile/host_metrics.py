@@ -96,7 +96,7 @@ class HostCollector(Collector):
 
 
 def _switching(host: Host) -> bool:
-    """Whether an apply is under way, in which nothing is as it was applied; one that was interrupted is not."""
+    """Whether an apply is under way: until its end nothing is as it was applied."""
     try:
         begun = host.layout.journal.stat().st_mtime
     except FileNotFoundError:

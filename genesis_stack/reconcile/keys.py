@@ -15,7 +15,6 @@ from genesis_stack import durable
 from genesis_stack.errors import ExitCode, GenesisError
 from genesis_stack.layout import Layout
 from genesis_stack.protocol.access import (
-    KEYS_FILE,
     MOST_LIVE_KEYS,
     Clients,
     IssuedKey,
@@ -24,7 +23,7 @@ from genesis_stack.protocol.access import (
     last_moment,
 )
 from genesis_stack.protocol.keys import ClientKey
-from genesis_stack.render.access import access_directory
+from genesis_stack.render.access import keys_path
 from genesis_stack.spec.problems import did_you_mean
 
 Now = Callable[[], dt.datetime]
@@ -56,7 +55,7 @@ class KeyStore:
     """The keys below one layout, of the clients that a stack declares."""
 
     def __init__(self, layout: Layout, clients: Clients, now: Now = lambda: dt.datetime.now(dt.UTC)) -> None:
-        self._path = Path(access_directory(layout)) / KEYS_FILE
+        self._path = Path(keys_path(layout))
         self._secrets = layout.secrets
         self._clients = clients.clients
         self._now = now

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import http.client
 import time
+import urllib.request
 from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import Final
 
-from genesis_stack.backends import Backend, Desired, Monitor, ObservedService, Phase
+from genesis_stack.backends import Backend, Desired, Monitor, ObservedService, Phase, Reader
 from genesis_stack.backends.probe import ANY_ADDRESS, REQUEST_SECONDS
 from genesis_stack.errors import GenesisError
 from genesis_stack.reconcile.steps import Action, Step
@@ -56,6 +57,25 @@ def steps(after: Desired, seen: Seen, touched: set[PurePosixPath], gone: Mapping
         elif changed:
             reason = f"{', '.join(changed)} changes"
             yield Step(Action.RELOAD_MONITOR, name, reason, consequence="without a gap")
+
+
+def told(reader: Reader | None, touched: set[PurePosixPath]) -> Iterator[Step]:
+    """The step for a Prometheus that runs already, when a file that it reads was changed or removed."""
+    changed = sorted(path.name for path in touched & set(reader.files)) if reader else []
+    if reader and changed:
+        yield Step(Action.TELL, reader.url, f"{', '.join(changed)} changes")
+
+
+def tell(url: str) -> str:
+    """POST to a program of somebody else's; what went wrong, or nothing.
+
+    It is no reason to turn back: the files are in place, and are read when the program starts again.
+    """
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, method="POST"), timeout=DEADLINE):  # noqa: S310 -- the stack takes only http and https
+            return ""
+    except (OSError, http.client.HTTPException) as error:
+        return f"{url}: {error}; it reads the new files when it is reloaded or started again"
 
 
 def carry_out(step: Step, monitor: Monitor, backend: Backend) -> None:

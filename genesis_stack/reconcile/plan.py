@@ -86,6 +86,9 @@ def _watching(
         for path in monitor.reload_on
     }
     yield from monitors.steps(situation.desired, situation.seen.monitors, touched | unread, stopped)
+    reader = situation.desired.reader or situation.previous.reader
+    removed = {path for path in situation.previous.files if path not in situation.desired.files}
+    yield from monitors.told(reader, touched | removed)
 
 
 def _managed(situation: Situation, touched: set[PurePosixPath]) -> set[PurePosixPath]:

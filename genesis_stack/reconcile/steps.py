@@ -29,9 +29,10 @@ class Action(StrEnum):
     BESIDE = "replace"  # start the new server beside the running one, then end the old
     START_MONITOR = "start monitor"  # start a program that watches
     RELOAD_MONITOR = "reload monitor"  # let it read its configuration again
+    TELL = "tell"  # let somebody else's program read its files again
 
 
-MONITORS: Final = frozenset({Action.START_MONITOR, Action.RELOAD_MONITOR})
+MONITORS: Final = frozenset({Action.START_MONITOR, Action.RELOAD_MONITOR, Action.TELL})
 """What is done once the servers serve."""
 SERVES: Final = frozenset({Action.START, Action.RESTART, Action.BESIDE})
 """Actions after which health decides."""
@@ -76,7 +77,7 @@ class Plan:
 
     def restarted(self) -> tuple[str, ...]:
         """Models and monitors that this plan starts, restarts or reloads."""
-        return tuple(step.target for step in self.steps if step.action in SERVES | MONITORS)
+        return tuple(step.target for step in self.steps if step.action in SERVES | MONITORS - {Action.TELL})
 
 
 @dataclass(frozen=True, slots=True)

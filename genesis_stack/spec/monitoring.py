@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
@@ -20,6 +20,9 @@ from genesis_stack.spec.fields import (
     Url,
 )
 from genesis_stack.spec.units import ByteSize, Duration, Fraction
+
+EXPORTER_MEMORY: Final = 192 * 1024**2
+"""Bytes that the exporter of the host's state may take."""
 
 Severity = Literal["page", "ticket", "info"]
 Email = Annotated[str, Pattern(r"^[^\s@,;<>\u0000-\u001f\u007f]+@[A-Za-z0-9.-]+$", "an e-mail address")]

@@ -14,14 +14,11 @@ from genesis_stack.render.monitoring.files import alertmanager_path, prometheus_
 from genesis_stack.render.monitoring.prometheus import address
 from genesis_stack.render.monitoring.rule import span
 from genesis_stack.spec.model import Stack
-from genesis_stack.spec.monitoring import Alertmanager, Prometheus
-
-EXPORTER_MEMORY: Final = 192 * 1024**2
-"""Bytes that the exporter may take: a Python process that looks at files and at the service manager."""
+from genesis_stack.spec.monitoring import EXPORTER_MEMORY, Alertmanager, Prometheus
 
 RESEND: Final = 60.0
 RESEND_SCRAPES: Final = 4
-"""Prometheus tells Alertmanager again after 60 s, or 4 scrapes: right after a reload it has nobody to tell."""
+"""Seconds, or scrapes, until Alertmanager is told again: right after a reload there is nobody to tell."""
 
 Kind = Literal["systemd", "embedded"]
 Reach = Literal["host", "loopback", "network"]

@@ -7,6 +7,7 @@ from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from genesis_stack.spec.alerts import BUILT_IN, Alert
+from genesis_stack.spec.checks.expression import flaws
 from genesis_stack.spec.checks.finding import Declared, Finding, unknown, unknowns
 from genesis_stack.spec.model import Stack
 from genesis_stack.spec.monitoring import Alertmanager, Prometheus, Receiver, Tracing
@@ -132,6 +133,8 @@ def check_alerts(stack: Stack, declared: Declared) -> Iterator[Finding]:
                 did_you_mean(name, BUILT_IN),
                 at_key=True,
             )
+        else:
+            yield from (Finding((*path, "expr"), what, hint) for what, hint in flaws(alert.expr))
         yield from unknowns("model", (*path, "models"), alert.models, declared.models)
 
 
