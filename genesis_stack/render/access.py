@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 
 from genesis_stack.layout import Layout
-from genesis_stack.protocol.access import CLIENTS_FILE, ONLY_SLOT, ClientPolicy, Clients, KeySlot
+from genesis_stack.protocol.access import CLIENTS_FILE, KEYS_FILE, ONLY_SLOT, ClientPolicy, Clients, KeySlot
 from genesis_stack.render.files import RenderedFile
 from genesis_stack.spec.clients import Client
 from genesis_stack.spec.model import Stack
@@ -19,6 +19,11 @@ def access_directory(layout: Layout) -> PurePosixPath:
 def clients_path(layout: Layout) -> PurePosixPath:
     """Where the declared clients stand."""
     return access_directory(layout) / CLIENTS_FILE
+
+
+def keys_path(layout: Layout) -> PurePosixPath:
+    """Where the issued keys stand, which no stack renders."""
+    return access_directory(layout) / KEYS_FILE
 
 
 def clients_file(stack: Stack, layout: Layout, *, owner: str) -> tuple[RenderedFile, ...]:

@@ -182,117 +182,119 @@ async def test_health_tells_which_files_are_in_force(door: Served, files: Access
     assert (await door.http.get("/health")).json()["access_digest"] != before
 
 
-class TestSignatures:
-    """Requests signed with HMAC-SHA256."""
+@pytest.fixture
+def key(files: AccessFiles) -> ClientKey:
+    """A key that signs, of a client that must."""
+    files.declare("alice", slots=SIGNING, require_signature=True)
+    return files.issue("alice", "signing")
 
-    @pytest.fixture
-    def key(self, files: AccessFiles) -> ClientKey:
-        """A key that signs, of a client that must."""
-        files.declare("alice", slots=SIGNING, require_signature=True)
-        return files.issue("alice", "signing")
 
-    async def test_a_signed_request_is_answered(self, door: Served, key: ClientKey) -> None:
-        """Method, path, query, authority, digest, time, nonce and key are right."""
-        assert (await chat(door, signed(key))).status_code == 200
+async def test_a_signed_request_is_answered(door: Served, key: ClientKey) -> None:
+    """Method, path, query, authority, digest, time, nonce and key are right."""
+    assert (await chat(door, signed(key))).status_code == 200
 
-    async def test_the_body_must_be_the_one_signed(self, door: Served, key: ClientKey) -> None:
-        """And is compared before anything looks at it."""
-        headers = signed(key)
-        assert (await chat(door, headers, CHAT.replace(b"hi", b"ho"))).status_code == 401
 
-    @pytest.mark.parametrize(
-        "change",
-        [
-            {"path": "/v1/completions"},
-            {"path": PATH + "?a=b"},
-            {"created": int(NOW) - 310},
-            {"created": int(NOW) + 60},
-            {"nonce": "n" * 129},
-            {"nonce": ""},
-        ],
-    )
-    async def test_what_was_signed_must_be_what_arrives(
-        self, door: Served, key: ClientKey, change: dict[str, Any]
-    ) -> None:
-        """Nor too old, nor from the future, nor without a nonce."""
-        assert (await chat(door, signed(key, **change))).status_code == 401
+async def test_the_body_must_be_the_one_signed(door: Served, key: ClientKey) -> None:
+    """And is compared before anything looks at it."""
+    headers = signed(key)
+    assert (await chat(door, headers, CHAT.replace(b"hi", b"ho"))).status_code == 401
 
-    async def test_each_request_is_good_once(self, door: Served, key: ClientKey) -> None:
-        """The second time it is a replay."""
-        headers = signed(key)
-        assert (await chat(door, headers)).status_code == 200
-        assert (await chat(door, headers)).status_code == 401
 
-    async def test_a_bad_signature_never_falls_back_to_the_key(
-        self, door: Served, files: AccessFiles, key: ClientKey
-    ) -> None:
-        """Also not to a good one."""
-        files.declare("bob")
-        good = bearer(files.issue("bob"))
-        assert (await chat(door, good)).status_code == 200
-        assert (await chat(door, signed(key, nonce="") | good)).status_code == 401
-        assert (await chat(door, {"signature-input": "x"} | good)).status_code == 401
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"path": "/v1/completions"},
+        {"path": PATH + "?a=b"},
+        {"created": int(NOW) - 310},
+        {"created": int(NOW) + 60},
+        {"nonce": "n" * 129},
+        {"nonce": ""},
+    ],
+)
+async def test_what_was_signed_must_be_what_arrives(
+    door: Served, key: ClientKey, change: dict[str, Any]
+) -> None:
+    """Nor too old, nor from the future, nor without a nonce."""
+    assert (await chat(door, signed(key, **change))).status_code == 401
 
-    async def test_a_signing_key_is_no_bearer_key(
-        self, door: Served, files: AccessFiles, key: ClientKey
-    ) -> None:
-        """Whoever sees one on the way has learned nothing."""
-        assert (await chat(door, bearer(key))).status_code == 401
-        files.declare("alice", slots={**SIGNING, "default": BEARER})
-        assert (await chat(door, bearer(key))).status_code == 401
-        assert (await chat(door, bearer(files.issue("alice")))).status_code == 200
-        files.declare("alice", slots={**SIGNING, "default": BEARER}, require_signature=True)
-        assert (await chat(door, bearer(files.issue("alice")))).status_code == 401
 
-    async def test_another_keys_secret_does_not_do(
-        self, door: Served, files: AccessFiles, key: ClientKey
-    ) -> None:
-        """Nor an unknown key id."""
-        other, unknown = files.issue("alice", "signing"), ClientKey.generate()
-        assert (await chat(door, signed(ClientKey(key.id, other.text)))).status_code == 401
-        assert (await chat(door, signed(unknown))).status_code == 401
-        assert (await chat(door, signed(other))).status_code == 200
+async def test_each_request_is_good_once(door: Served, key: ClientKey) -> None:
+    """The second time it is a replay."""
+    headers = signed(key)
+    assert (await chat(door, headers)).status_code == 200
+    assert (await chat(door, headers)).status_code == 401
 
-    async def test_nothing_is_replayed_across_a_restart(
-        self, serve: Serve, key: ClientKey, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """Who signed before the start is told to sign again; soon after, signatures are good."""
-        before, headers = await started_before(60, serve, monkeypatch), signed(key)
-        assert (await chat(before, headers)).status_code == 200
-        after = await started_before(0, serve, monkeypatch)
-        answer = await chat(after, headers)
-        assert (answer.status_code, answer.json()["error"]["code"]) == (503, "sign_again")
-        assert 1 <= int(answer.headers["retry-after"]) <= CLOCK_SKEW + 1
-        later = await started_before(CLOCK_SKEW + 1, serve, monkeypatch)
-        assert (await chat(later, signed(key))).status_code == 200
 
-    async def test_fields_may_be_anything(self, door: Served, key: ClientKey) -> None:
-        """No exception escapes the parsers: every answer is the refusal."""
-        good = {name.lower(): value.encode() for name, value in signed(key).items()}
-        assert key.id.encode() in good["signature-input"]
+async def test_a_bad_signature_never_falls_back_to_the_key(
+    door: Served, files: AccessFiles, key: ClientKey
+) -> None:
+    """Also not to a good one."""
+    files.declare("bob")
+    good = bearer(files.issue("bob"))
+    assert (await chat(door, good)).status_code == 200
+    assert (await chat(door, signed(key, nonce="") | good)).status_code == 401
+    assert (await chat(door, {"signature-input": "x"} | good)).status_code == 401
 
-        @settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
-        @given(st.data())
-        def fuzz(data: st.DataObject) -> None:
-            fields = {name: mangled(data, value) for name, value in good.items()}
-            scope = {
-                "type": "http",
-                "method": data.draw(st.sampled_from(["POST", "GET", "post", "\xe9", ""])),
-                "path": PATH,
-                "raw_path": data.draw(st.one_of(st.just(PATH.encode()), st.binary(max_size=20))),
-                "query_string": data.draw(st.binary(max_size=10)),
-                "headers": [(b"host", data.draw(st.one_of(st.just(b"test"), st.binary(max_size=10))))]
-                + [(name.encode(), value) for name, value in fields.items()],
-            }
-            authenticator = door.app.door._authenticator
-            assert authenticator is not None
-            try:
-                authenticator.caller(scope)
-            except auth.UnauthorizedError:
-                return
-            assert fields == good
 
-        fuzz()
+async def test_a_signing_key_is_no_bearer_key(door: Served, files: AccessFiles, key: ClientKey) -> None:
+    """Whoever sees one on the way has learned nothing."""
+    assert (await chat(door, bearer(key))).status_code == 401
+    files.declare("alice", slots={**SIGNING, "default": BEARER})
+    assert (await chat(door, bearer(key))).status_code == 401
+    assert (await chat(door, bearer(files.issue("alice")))).status_code == 200
+    files.declare("alice", slots={**SIGNING, "default": BEARER}, require_signature=True)
+    assert (await chat(door, bearer(files.issue("alice")))).status_code == 401
+
+
+async def test_another_keys_secret_does_not_do(door: Served, files: AccessFiles, key: ClientKey) -> None:
+    """Nor an unknown key id."""
+    other, unknown = files.issue("alice", "signing"), ClientKey.generate()
+    assert (await chat(door, signed(ClientKey(key.id, other.text)))).status_code == 401
+    assert (await chat(door, signed(unknown))).status_code == 401
+    assert (await chat(door, signed(other))).status_code == 200
+
+
+async def test_nothing_is_replayed_across_a_restart(
+    serve: Serve, key: ClientKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who signed before the start is told to sign again; soon after, signatures are good."""
+    before, headers = await started_before(60, serve, monkeypatch), signed(key)
+    assert (await chat(before, headers)).status_code == 200
+    after = await started_before(0, serve, monkeypatch)
+    answer = await chat(after, headers)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "sign_again")
+    assert 1 <= int(answer.headers["retry-after"]) <= CLOCK_SKEW + 1
+    later = await started_before(CLOCK_SKEW + 1, serve, monkeypatch)
+    assert (await chat(later, signed(key))).status_code == 200
+
+
+async def test_fields_may_be_anything(door: Served, key: ClientKey) -> None:
+    """No exception escapes the parsers: every answer is the refusal."""
+    good = {name.lower(): value.encode() for name, value in signed(key).items()}
+    assert key.id.encode() in good["signature-input"]
+
+    @settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(st.data())
+    def fuzz(data: st.DataObject) -> None:
+        fields = {name: mangled(data, value) for name, value in good.items()}
+        scope = {
+            "type": "http",
+            "method": data.draw(st.sampled_from(["POST", "GET", "post", "\xe9", ""])),
+            "path": PATH,
+            "raw_path": data.draw(st.one_of(st.just(PATH.encode()), st.binary(max_size=20))),
+            "query_string": data.draw(st.binary(max_size=10)),
+            "headers": [(b"host", data.draw(st.one_of(st.just(b"test"), st.binary(max_size=10))))]
+            + [(name.encode(), value) for name, value in fields.items()],
+        }
+        authenticator = door.app.door._authenticator
+        assert authenticator is not None
+        try:
+            authenticator.caller(scope)
+        except auth.UnauthorizedError:
+            return
+        assert fields == good
+
+    fuzz()
 
 
 def mangled(data: st.DataObject, value: bytes) -> bytes:
