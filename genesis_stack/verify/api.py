@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from http import HTTPStatus
 from pathlib import PurePosixPath
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from genesis_stack.backends.probe import ANY_ADDRESS
+from genesis_stack.layout import Layout
+from genesis_stack.protocol.access import KEYS_FILE
+from genesis_stack.render.access import access_directory
 from genesis_stack.spec.model import Stack
 from genesis_stack.verify.remote import Remote
 
@@ -21,11 +24,15 @@ PIXEL: Final = (
     "wc53yE8AAAAASUVORK5CYII="
 )
 """An image of 8 by 8 red pixels."""
+KEY_FILE: Final = "verify.key"
+"""File below the configuration with a key of the client that verifies; it never leaves the host."""
+MOST_ASKED: Final = 200
+"""Requests that are made at most to use up a client's minute."""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request; `filler` is a number of bytes that are sent as the body instead."""
+    """One request; see on_host/requests.py for its fields."""
 
     address: str
     port: int
@@ -34,6 +41,8 @@ class Request:
     body: str = ""
     filler: int = 0
     headers: Mapping[str, str] = field(default_factory=dict)
+    shows: Literal["nothing", "key", "forgery", "replay"] = "key"
+    times: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,47 +70,78 @@ class Answer:
         return found if isinstance(found, dict) else {}
 
 
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """All answers by model and name of the request; `problem` says why no key could be shown."""
+
+    by_model: Mapping[str, Mapping[str, Answer]]
+    client: str = ""
+    signs: bool = False
+    problem: str = ""
+
+
 def requests_to(stack: Stack, model: str) -> dict[str, Request]:
-    """Everything one model is asked, by name."""
+    """Everything one model is asked, by name; what uses up the client's minute comes last."""
     one = stack.models[model]
     listen = one.listen or stack.defaults.listen
-    address, port = ANY_ADDRESS.get(listen, listen), one.port
-
-    def chat(content: object, *, asked: str = model, stream: bool = False) -> Request:
-        messages = [{"role": "user", "content": content}]
-        body = {"model": asked, "messages": messages, "max_tokens": 4, "stream": stream}
-        return Request(address, port, CHAT, body=json.dumps(body), headers=JSON)
-
+    start = Request(ANY_ADDRESS.get(listen, listen), one.port, CHAT, headers=JSON)
+    hello = replace(start, body=_chat(model, "Say hello."))
     found = {
-        "health": Request(address, port, "/health", method="GET"),
-        "unknown model": chat("Hi", asked=NOBODY),
-        "oversize": Request(address, port, CHAT, filler=one.limits.max_body + 1, headers=JSON),
+        "health": replace(start, path="/health", method="GET", headers={}, shows="nothing"),
+        "unknown model": replace(start, body=_chat(NOBODY, "Hi")),
+        "oversize": replace(start, filler=one.limits.max_body + 1),
     }
     if one.task in {"text", "vision"}:
-        found |= {"completion": chat("Say hello."), "stream": chat("Say hello.", stream=True)}
+        found |= {"completion": hello, "stream": replace(start, body=_chat(model, "Say hello.", stream=True))}
     if one.task == "vision":
         image = {"type": "image_url", "image_url": {"url": PIXEL}}
-        found["image"] = chat([{"type": "text", "text": "What colour is it?"}, image])
+        question = [{"type": "text", "text": "What colour is it?"}, image]
+        found["image"] = replace(start, body=_chat(model, question))
     if one.task == "embedding":
         body = json.dumps({"model": model, "input": "Hello."})
-        found["embedding"] = Request(address, port, "/v1/embeddings", body=body, headers=JSON)
-    return found
+        found["embedding"] = replace(start, path="/v1/embeddings", body=body)
+    return found | (_of_strangers(stack, hello) if stack.clients else {})
+
+
+def _of_strangers(stack: Stack, hello: Request) -> dict[str, Request]:
+    rates = [client.requests_per_minute for client in stack.clients.values()]
+    many = replace(
+        hello, path="/v1/models", method="GET", body="", headers={}, times=min(max(rates), MOST_ASKED)
+    )
+    return {
+        "no key": replace(hello, shows="nothing"),
+        "wrong signature": replace(hello, shows="forgery"),
+        "replay": replace(hello, shows="replay"),
+        "over quota": many,
+    }
+
+
+def _chat(model: str, content: object, *, stream: bool = False) -> str:
+    messages = [{"role": "user", "content": content}]
+    return json.dumps({"model": model, "messages": messages, "max_tokens": 4, "stream": stream})
 
 
 def ask_all(
-    remote: Remote, program: PurePosixPath, stack: Stack, models: Iterable[str]
-) -> Mapping[str, Mapping[str, Answer]]:
-    """Ask every model everything, in one round trip; answers by model and name of the request."""
+    remote: Remote, program: PurePosixPath, stack: Stack, models: Iterable[str], layout: Layout
+) -> Answers:
+    """Ask every model everything, in one round trip."""
     requests = {
         f"{model}/{name}": asdict(request)
         for model in models
         for name, request in requests_to(stack, model).items()
     }
-    said = remote.python(str(program.with_name("python")), "requests.py", json.dumps(requests))
+    told = {
+        "requests": requests,
+        "key_file": str(layout.config / KEY_FILE),
+        "issued": str(access_directory(layout) / KEYS_FILE),
+    }
+    said = remote.python(str(program.with_name("python")), "requests.py", json.dumps(told))
+    caller = said.pop("caller")
     found: dict[str, dict[str, Answer]] = {}
     for key, answer in said.items():
         model, _, name = key.partition("/")
         found.setdefault(model, {})[name] = Answer(
             answer.get("status"), answer.get("body", ""), answer.get("headers", {}), answer.get("error", "")
         )
-    return found
+    problem = caller.get("problem", "") if stack.clients else ""
+    return Answers(found, caller.get("client", ""), bool(caller.get("signs")), problem)

@@ -174,7 +174,9 @@ def _generation(text: str) -> StoredGeneration | None:
 def _generation_files(text: str) -> dict[str, FileFact]:
     found = {}
     for line in text.splitlines():
-        path, _, rest = line.partition("\t")
+        path, tab, rest = line.partition("\t")
+        if not tab:
+            continue
         status, _, digest = rest.partition("\t")
         mode, _, owner = status.partition(" ")
         there = re.fullmatch(r"[0-7]+", mode)

@@ -14,7 +14,7 @@ from genesis_stack.render.serve import config_path
 from genesis_stack.render.systemd import service_name
 from genesis_stack.spec.effective import on_host
 from genesis_stack.spec.model import Model, Stack
-from genesis_stack.verify.api import Answer, ask_all
+from genesis_stack.verify.api import Answers, ask_all
 from genesis_stack.verify.facts import Facts, FileFact, Process, read_facts
 from genesis_stack.verify.remote import Remote, Result, UnreachableError
 from genesis_stack.verify.sandbox import Inside, program_of, try_inside
@@ -77,10 +77,10 @@ class Machine:
         return self.facts.model_files[path]
 
     @cached_property
-    def answers(self) -> Mapping[str, Mapping[str, Answer]]:
+    def answers(self) -> Answers:
         """What every running server answers to every question."""
         running = [name for name in self.stack.models if name in self.facts.processes]
-        return ask_all(self.remote, self._program(), self.stack, running) if running else {}
+        return ask_all(self.remote, self._program(), self.stack, running, LAYOUT)
 
     def ends(self, name: str) -> Mapping[str, tuple[str, str]]:
         """How each attempt from inside a model's sandbox ended.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from genesis_stack.verify.report import Report, read_report
 
 PATIENCE: Final = 900.0
 """Seconds for all checks; most of it is hashing model files on a slow disk."""
+ALONE: Final = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": "-p testinfra.plugin"}
+"""Whatever else is installed for pytest has no part in this."""
 NEEDED: Final = ("pytest", "testinfra")
 
 
@@ -51,7 +54,8 @@ def run_checks(run: Run) -> Report:
         raise GenesisError(f"the checks need {' and '.join(missing)}", hint=hint)
     with tempfile.TemporaryDirectory(prefix="genesis-verify-") as scratch:
         target = Path(scratch) / "report.json"
-        done = process.run([*_argv(run), f"--report-json={target}"], check=False, timeout=PATIENCE)
+        argv = [*_argv(run), f"--report-json={target}"]
+        done = process.run(argv, check=False, env=os.environ | ALONE, timeout=PATIENCE)
         if done.returncode not in {0, 1} or not target.exists():
             raise _failure(done)
         return read_report(target)

@@ -20,6 +20,7 @@ PACKAGES: Final = (
     "procps",
     "iproute2",
     "libgomp1",  # llama.cpp's OpenMP
+    "openssh-server",  # verification from another machine
 )
 CACHE: Final = Path(__file__).parents[2] / ".cache" / "hosts"
 

@@ -53,14 +53,15 @@ class Host:
         timeout: float = 60.0,
     ) -> Completed:
         """Run a program as the host's root, its words as text; see `genesis_stack.process.run`."""
-        return run(self._enter(argv), check=check, input_text=input_text, env=ENVIRONMENT, timeout=timeout)
+        return run(self.entering(argv), check=check, input_text=input_text, env=ENVIRONMENT, timeout=timeout)
 
     def start(self, argv: Sequence[object]) -> subprocess.Popen[str]:
         """Start a program as the host's root and leave it running; it ends with the host at the latest."""
         pipe = subprocess.PIPE
-        return subprocess.Popen(self._enter(argv), stdin=pipe, stdout=pipe, env=ENVIRONMENT, text=True)
+        return subprocess.Popen(self.entering(argv), stdin=pipe, stdout=pipe, env=ENVIRONMENT, text=True)
 
-    def _enter(self, argv: Sequence[object]) -> tuple[str, ...]:
+    def entering(self, argv: Sequence[object]) -> tuple[str, ...]:
+        """The command, run from here, that runs a program inside."""
         return ("nsenter", "-t", str(self.leader), *NAMESPACES, "--", *map(str, argv))
 
     def write(self, path: str | PurePosixPath, content: str, *, mode: int = 0o644) -> None:

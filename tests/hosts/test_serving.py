@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from genesis_stack.layout import Layout
+from genesis_stack.protocol.audit import MARK, verify
 from genesis_stack.protocol.serve_config import FileRef
 from genesis_stack.render import RenderedFile, ResolvedModel, Runtime, systemd
+from genesis_stack.server.audit.sinks import HEAD
 from genesis_stack.spec.load import loads
 from hosts.nspawn import Host
 
@@ -93,6 +95,26 @@ def test_kill_under_load_refuses_no_connection(serving: Host) -> None:
     counted = json.loads(load.communicate("\n", timeout=120)[0])
     assert set(counted) == {"answered", "broken"}
     assert counted["broken"] <= threads
+
+
+def test_the_audit_record_reaches_the_journal_and_continues(serving: Host) -> None:
+    """From inside the sandbox, and across a restart: the next run names the last record of the one before."""
+    for _ in range(2):
+        counted = serving.run(["python3", LOAD, PORT, "smol", 1], input_text="\n", timeout=120)
+        assert json.loads(counted.stdout) == {"answered": 1}
+        serving.systemctl("restart", UNIT)
+    serving.systemctl("stop", UNIT)
+    serving.run(["journalctl", "--sync"])
+    text = serving.run(["journalctl", "--output=cat", "--quiet", f"--unit={UNIT}"]).stdout
+    lines = text.encode().splitlines()
+    report = verify(lines, strict=False)
+    assert report.broken is None
+    assert report.requests >= 2
+    chained = [number for number, line in enumerate(lines) if line.startswith(MARK)]
+    del lines[chained[len(chained) // 2]]
+    assert verify(lines, strict=False).broken is not None
+    kept = serving.run(["stat", "-c", "%a", f"/var/log/genesis-stack/smol/{HEAD}"]).stdout
+    assert kept.strip() == "600"
 
 
 def connections(host: Host) -> int:

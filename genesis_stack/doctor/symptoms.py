@@ -1,0 +1,132 @@
+"""Everything a diagnosis rests on, read once; nothing is changed."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from genesis_stack import process
+from genesis_stack.backends import Health, ObservedService, Phase, Service
+from genesis_stack.backends.probe import ANY_ADDRESS
+from genesis_stack.dashboard.asking import UnansweredError, client, get_text
+from genesis_stack.dashboard.exposition import Exposition
+from genesis_stack.reconcile.apply import Host
+from genesis_stack.reconcile.drift import Drift, find_drift
+from genesis_stack.reconcile.status import last_events
+from genesis_stack.spec.load import loads
+from genesis_stack.spec.model import Stack
+
+LOG_LINES: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Patient:
+    """One model's server: what the process manager, its own answer, its log and its metrics say.
+
+    `event` is what the memory guard of the embedded backend last did to it.
+    """
+
+    service: Service
+    seen: ObservedService
+    health: Health
+    log: Sequence[str]
+    metrics: Exposition
+    event: str
+
+    @property
+    def serves(self) -> bool:
+        """Whether it is ready, and the one that was applied."""
+        return self.health.serves(self.service)
+
+    def value(self, name: str) -> float:
+        """The sum of a metric's samples; 0 where there is none."""
+        return self.metrics.total(name) or 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Symptoms:
+    """A host. `disk` is (free, size) in bytes of the file system with the state; `stack` what is applied.
+
+    `now` is the clock, `last_apply` when the last apply ended, both in UNIX time; `synchronized` tells
+    whether a time service keeps the clock, None where that cannot be known.
+    """
+
+    backend: str
+    stack: Stack | None
+    state: Path
+    drift: Sequence[Drift]
+    patients: Sequence[Patient]
+    disk: tuple[int, int]
+    now: float
+    last_apply: float | None
+    synchronized: bool | None
+
+
+def read_symptoms(host: Host) -> Symptoms:
+    """Look at everything once."""
+    generations = host.transaction.generations
+    number = generations.current()
+    desired = generations.load(number)
+    seen = host.backend.processes(desired.services)
+    events = last_events(host.layout.state / "logs" / "events.jsonl")
+    result = generations.result(number) if number is not None else None
+    return Symptoms(
+        backend=host.backend.name,
+        stack=loads(desired.source, f"generation {number}") if number is not None else None,
+        state=host.layout.state,
+        drift=find_drift(host),
+        patients=[_patient(host, one, seen[one.model], events) for one in desired.services.values()],
+        disk=_disk(host.layout.state),
+        now=time.time(),
+        last_apply=result.finished if result is not None else None,
+        synchronized=_synchronized(),
+    )
+
+
+def _patient(host: Host, service: Service, seen: ObservedService, events: Mapping[str, str]) -> Patient:
+    alive = seen.phase in {Phase.RUNNING, Phase.STARTING}
+    health = host.backend.health(service) if alive else Health("down")
+    return Patient(
+        service=service,
+        seen=seen,
+        health=health,
+        log=host.backend.log_tail(service.model, LOG_LINES),
+        metrics=_metrics(service) if health.status == "ready" else Exposition({}),
+        event=events.get(service.model, ""),
+    )
+
+
+def _metrics(service: Service) -> Exposition:
+    """What the server counts; nothing where it does not tell us."""
+    address = ANY_ADDRESS.get(service.host, service.host)
+    shown = f"[{address}]" if ":" in address else address
+
+    async def ask() -> str:
+        async with client(servers=True) as http:
+            return await get_text(http, f"http://{shown}:{service.port}/metrics")
+
+    try:
+        return Exposition.parse(asyncio.run(ask()))
+    except (UnansweredError, ValueError):
+        return Exposition({})
+
+
+def _synchronized() -> bool | None:
+    """What timedatectl(1) says; None without it, and in a container, whose clock is another machine's."""
+    container = process.run(["systemd-detect-virt", "--quiet", "--container"], check=False).returncode == 0
+    if container:
+        return None
+    told = process.run(["timedatectl", "show", "--property=NTPSynchronized", "--value"], check=False)
+    return {"yes": True, "no": False}.get(told.stdout.strip())
+
+
+def _disk(state: Path) -> tuple[int, int]:
+    while not state.exists():
+        state = state.parent
+    found = os.statvfs(state)
+    return found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize

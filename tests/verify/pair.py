@@ -1,0 +1,94 @@
+"""A host with two served models, as the reference stack has two: what the checks are tried on."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Final
+
+from hosts.nspawn import Host
+
+from genesis_stack.process import Completed
+
+GENESIS_STACK: Final = Path(sys.prefix) / "bin/genesis-stack"
+STACK: Final = "/root/stack.yaml"
+STORE: Final = "/var/lib/genesis-stack/models/sha256"
+NAME: Final = b"Lc100K Mix1"
+"""Words of the model's title, which nothing depends on."""
+RENAME: Final = f"""
+import pathlib, sys
+content = pathlib.Path(sys.argv[1]).read_bytes()
+pathlib.Path("/srv/second.gguf").write_bytes(content.replace({NAME!r}, {NAME[::-1]!r}, 1))
+"""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The host, the digests of its two models, `text` and `plan`, and a client's key, which signs."""
+
+    host: Host
+    digests: Mapping[str, str]
+    key: str
+
+    def weights(self, model: str) -> str:
+        """A model's file in the store."""
+        return f"{STORE}/{self.digests[model]}"
+
+    def cli(self, *words: str, check: bool = True) -> Completed:
+        """Run this environment's program inside."""
+        return self.host.run([GENESIS_STACK, *words], check=check, timeout=180)
+
+    def verify(self) -> dict[str, Any]:
+        """What `verify --json` says."""
+        done = self.cli("verify", STACK, "--json", check=False)
+        assert done.returncode in {0, 6}, f"{done.stdout}\n{done.stderr}"
+        report: dict[str, Any] = json.loads(done.stdout)
+        assert report["kept"] == (done.returncode == 0)
+        return report
+
+    def heal(self) -> None:
+        """Apply the stack again."""
+        self.cli("apply", STACK)
+
+
+def set_up(host: Host, weights: Path) -> Pair:
+    """Serve two models from a freshly booted host; the second one's file is the first's, renamed inside."""
+    original = weights.read_bytes()
+    second = original.replace(NAME, NAME[::-1], 1)
+    assert second != original
+    digests = {"text": sha256(original).hexdigest(), "plan": sha256(second).hexdigest()}
+    host.run(["python3", "-c", RENAME, weights])
+    host.write(STACK, stack(weights, digests, original_size=len(original)))
+    key = host.run([GENESIS_STACK, "clients", "add", "verifier", "--stack", STACK]).stdout
+    pair = Pair(host, digests, key)
+    pair.heal()
+    return pair
+
+
+def stack(weights: Path, digests: Mapping[str, str], *, original_size: int) -> str:
+    """The stack of both."""
+    return f"""
+api_version: genesis.stack/v1
+name: pair
+clients:
+  verifier:
+    models: [text, plan]
+    requests_per_minute: 60
+    keys: {{main: {{secret: verifier-key}}}}
+defaults: {{reserve: 64MiB, rollout: {{min_healthy: 100ms, deadline: 60s}}}}
+models:
+  text:
+    port: 8000
+    weights: {{source: "file://{weights}", sha256: {digests["text"]}, size: {original_size}}}
+    engine: {{context: 512, parallel: 2}}
+    budget: {{memory: 1GiB, cpus: 1}}
+  plan:
+    port: 8001
+    weights: {{source: "file:///srv/second.gguf", sha256: {digests["plan"]}}}
+    engine: {{context: 512, parallel: 2}}
+    budget: {{memory: 768MiB, cpus: 1}}
+"""
