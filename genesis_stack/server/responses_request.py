@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field
+from pydantic import Discriminator, Field, ValidationError
 from pydantic import Tag as Tagged
 
 from genesis_stack.server.chat_request import (
@@ -179,24 +179,28 @@ class ResponsesRequest(ModelRequest):
                             yield f"input[{number}].content[{place}]", part.image_url
 
     def as_chat(self) -> ChatRequest:
-        """The same request for the chat pipeline; raises HttpError 400 for what needs a stored response."""
+        """The same request for the chat pipeline; raises HttpError 400 for what is none."""
         if self.previous_response_id is not None:
             raise bad_request(
                 "previous_response_id: this server stores no responses; send the whole conversation.",
                 param="previous_response_id",
             )
-        return ChatRequest(
-            model=self.model,
-            messages=self._messages(),
-            max_completion_tokens=self.max_output_tokens,
-            temperature=self.temperature,
-            top_p=self.top_p,
-            tools=[_tool(function) for function in self.tools] if self.tools else None,
-            tool_choice=self._choice(),
-            parallel_tool_calls=self.parallel_tool_calls,
-            response_format=self._format(),
-            user=self.user,
-        )
+        try:
+            return ChatRequest(
+                model=self.model,
+                messages=self._messages(),
+                max_completion_tokens=self.max_output_tokens,
+                temperature=self.temperature,
+                top_p=self.top_p,
+                tools=[_tool(function) for function in self.tools] if self.tools else None,
+                tool_choice=self._choice(),
+                parallel_tool_calls=self.parallel_tool_calls,
+                response_format=self._format(),
+                user=self.user,
+            )
+        except ValidationError as exc:
+            what = exc.errors(include_url=False, include_input=False)[0]["msg"]
+            raise bad_request(f"input: as a conversation it is not one: {what}.", param="input") from None
 
     def _choice(self) -> ToolChoice | None:
         if isinstance(self.tool_choice, FlatToolChoice):

@@ -125,3 +125,21 @@ async def test_a_schema_is_passed_on(served: Served) -> None:
     body = (await respond(served, "hi", text=text)).json()
     assert json.loads(served.engine.requests[0].sampling.json_schema or "") == schema
     assert body["text"]["format"]["schema"] == schema
+
+
+@pytest.mark.parametrize(
+    "items",
+    [
+        [{"type": "reasoning", "id": "r", "summary": []}],
+        [
+            {"type": "function_call", "call_id": str(number), "name": "f", "arguments": "{}"}
+            for number in range(200)
+        ],
+    ],
+    ids=["no message", "too many calls"],
+)
+async def test_what_is_no_conversation_is_refused(served: Served, items: list[dict[str, Any]]) -> None:
+    """400, as with chat messages."""
+    response = await served.post("/v1/responses", {"model": "scripted", "input": items})
+    assert response.status_code == 400
+    assert response.json()["error"]["param"] == "input"
