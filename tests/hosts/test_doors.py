@@ -105,6 +105,11 @@ CLOSED = [
         "{drop}drop('/var/cache/genesis-stack/{model}')",
         "PermissionError",
     ),
+    (
+        "execute what it wrote in its logs",
+        "{drop}drop('/var/log/genesis-stack/{model}')",
+        "PermissionError",
+    ),
     ("mount", "{libc}allowed(libc.mount(b'none', b'/tmp', b'tmpfs', 0, None))", "PermissionError"),
     ("trace a process", "{libc}allowed(libc.ptrace(0, 0, 0, 0))", "PermissionError"),
     ("a namespace of its own", "{libc}allowed(libc.unshare(0x10000000))", "PermissionError"),
@@ -125,6 +130,7 @@ CLOSED_IN_STRICT = [
 OPEN = [
     ("read its weights", "value = open({weights!r}).read()", "'weights'"),
     ("keep a prefix cache", "value = open('/var/cache/genesis-stack/{model}/x', 'w').write('kept')", "4"),
+    ("keep an audit record", "value = open('/var/log/genesis-stack/{model}/x', 'a').write('kept')", "4"),
     ("use temporary files", "value = open('/tmp/x', 'w').write('temporary')", "9"),
     ("know its own memory", "value = int(open('/proc/self/statm').read().split()[1]) > 100", "True"),
     ("hand callbacks to C", "import ctypes; value = ctypes.CFUNCTYPE(ctypes.c_int)(lambda: 7)()", "7"),
