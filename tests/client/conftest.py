@@ -44,15 +44,16 @@ async def proxy(live: LiveServer) -> AsyncGenerator[FaultProxy]:
 async def nothing_leaks() -> AsyncGenerator[None]:
     """No task and no socket is left by the test."""
     gc.collect()
-    tasks, sockets = asyncio.all_tasks(), _sockets()
+    tasks, before = asyncio.all_tasks(), sockets()
     yield
     async with asyncio.timeout(5):
-        while asyncio.all_tasks() > tasks or _sockets() > sockets:
+        while asyncio.all_tasks() > tasks or sockets() > before:
             gc.collect()
             await asyncio.sleep(0.02)
 
 
-def _sockets() -> int:
+def sockets() -> int:
+    """Open sockets of this process."""
     directory = Path("/proc/self/fd")
     return sum(_is_socket(entry) for entry in directory.iterdir())
 
