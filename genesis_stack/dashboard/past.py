@@ -48,7 +48,7 @@ async def from_prometheus(
         UnansweredError: there is no Prometheus, or it does not answer.
     """
     step = SPANS[span] / _POINTS
-    end = time.time() // step * step
+    end = time.time()
     times = tuple(end - SPANS[span] + step * number for number in range(_POINTS + 1))
     found: dict[str, dict[str, tuple[float | None, ...]]] = {model: {} for model in models}
     for plot, (figure, legends) in PLOTS.items():

@@ -71,12 +71,10 @@ async def _from_prometheus(
     http: httpx.AsyncClient, monitors: Monitors, services: Mapping[str, Service], now: float
 ) -> Tokens:
     length = int(now - month_start(now)) + 1
-    every = max(60, length // 1000)
+    seen = 'timestamp(genesis_ready{job="genesis"})'
     first = await monitors.instant(
-        http,
-        f'min by (model) (min_over_time(timestamp(genesis_ready{{job="genesis"}})[{length}s:{every}s]))',
-        now,
-    )
+        http, f"min by (model) (min_over_time({seen}[{length}s:1m]) or {seen})", now
+    )  # to the minute, and to the last scrape within the first one
     found = {
         kind: await monitors.instant(
             http, f'sum by (model) (increase({name}{{job="genesis"}}[{length}s]))', now

@@ -55,8 +55,8 @@ class Machine:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    def apply(self) -> None:
-        """Serve the models."""
+    def apply(self, **parts: Any) -> None:
+        """Serve the models, with further parts of a stack."""
         models = {
             name: {
                 "description": "SmolLM2 135M Instruct",
@@ -73,6 +73,7 @@ class Machine:
             "name": "demo",
             "defaults": {"reserve": "64MiB", "rollout": {"min_healthy": "200ms", "deadline": "60s"}},
             "models": models,
+            **parts,
         }
         path = self.root / "stack.yaml"
         path.write_text(json.dumps(stack))
