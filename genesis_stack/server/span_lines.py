@@ -20,6 +20,8 @@ from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
+from genesis_stack.server.config_file import ConfigError
+
 FILE_BYTES: Final = 16 * 1024 * 1024
 """Size at which the file becomes `.1`: nobody else rotates it."""
 FILES: Final = 4
@@ -61,6 +63,11 @@ class FileExporter(SpanExporter):
     """Appends to a file, and turns it over before it fills the disk."""
 
     def __init__(self, path: Path) -> None:
+        """Make the directory; raises ConfigError if nothing can be written there."""
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as exc:
+            raise ConfigError(f"tracing.file: {path.parent}: {exc.strerror}") from None
         self._file = _Lines(path, maxBytes=FILE_BYTES, backupCount=FILES, encoding="utf-8", delay=True)
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping
 from http import HTTPStatus
 from pathlib import Path
+from threading import Thread
 from typing import Final
 
 from opentelemetry import trace
@@ -27,13 +28,14 @@ from genesis_stack import __version__
 from genesis_stack.protocol import telemetry as names
 from genesis_stack.protocol.serve_config import ServeConfig, TracingConfig
 from genesis_stack.protocol.trace_context import TRACERESPONSE, TraceContext
+from genesis_stack.server.config_file import ConfigError
 from genesis_stack.server.content import input_json, output_json
 from genesis_stack.server.exchange import POLLED_PATHS, Exchange
 from genesis_stack.server.secret_files import secret_path
 from genesis_stack.server.tracing import RawHeaders, Trace, unrecorded
 
 _NS: Final = 1_000_000_000
-_FLUSH_MS: Final = 3000
+_LAST_EXPORT_S: Final = 3.0
 """How long the end of the process may wait for the last spans."""
 
 
@@ -69,9 +71,10 @@ class Spans:
         return _Recorded(span, began, self._tracer, self._model, content=self._content)
 
     def close(self) -> None:
-        """Export what is left, for a few seconds at most."""
-        self._provider.force_flush(_FLUSH_MS)
-        self._provider.shutdown()
+        """Export what is left, for seconds at most: the SDK would wait half a minute for a collector."""
+        exporting = Thread(target=self._provider.shutdown, daemon=True)
+        exporting.start()
+        exporting.join(_LAST_EXPORT_S)
 
 
 class _Recorded:
@@ -167,9 +170,13 @@ def _exporter(config: ServeConfig, tracing: TracingConfig) -> SpanExporter:
 
 
 def _headers(config: ServeConfig, tracing: TracingConfig) -> dict[str, str] | None:
-    """Of the secret's lines, `Name: value`."""
+    """Of the secret's lines, `Name: value`; raises ConfigError if it cannot be read."""
     if tracing.headers_secret is None:
         return None
-    text = secret_path(tracing.headers_secret, config.secrets).read_text(encoding="utf-8")
+    path = secret_path(tracing.headers_secret, config.secrets)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as exc:
+        raise ConfigError(f"tracing.headers_secret: {path}: {exc.strerror}") from None
     pairs = (line.partition(":") for line in text.splitlines() if line.strip())
     return {name.strip().lower(): value.strip() for name, _, value in pairs}

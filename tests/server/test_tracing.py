@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -183,6 +185,33 @@ async def test_a_collector_gets_spans_and_the_secret_header(config: ServeConfig,
     assert (path, tenant) == ("/v1/traces", "gardens")
     (resource,) = ExportTraceServiceRequest.FromString(body).resource_spans
     assert resource.scope_spans[0].spans[0].name == "request"
+
+
+async def test_a_collector_that_hangs_does_not_hold_the_stop(
+    config: ServeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its last spans are lost instead."""
+    monkeypatch.setattr("genesis_stack.server.spans._LAST_EXPORT_S", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        endpoint = f"http://127.0.0.1:{silent.getsockname()[1]}/v1/traces"
+        async with tracing(config, exporter="otlp", endpoint=endpoint) as served:
+            await served.http.get("/v1/models")
+            began = time.monotonic()
+            served.app.tracing.close()
+            assert time.monotonic() - began < 5
+
+
+async def test_what_spans_need_and_is_not_there_is_told(config: ServeConfig, tmp_path: Path) -> None:
+    """With its name, as a mistake of the configuration."""
+    (tmp_path / "taken").touch()
+    reading = config.model_copy(update={"secrets": str(tmp_path)})
+    for changes in (
+        {"exporter": "file", "file": str(tmp_path / "taken/traces.jsonl")},
+        {"exporter": "otlp", "endpoint": "http://127.0.0.1:1", "headers_secret": "nowhere"},
+    ):
+        with pytest.raises(ConfigError, match=r"tracing\..*(taken|nowhere)"):
+            async with tracing(reading, **changes):
+                pass
 
 
 async def test_exemplars_lead_from_a_bucket_to_a_trace(config: ServeConfig, tmp_path: Path) -> None:
