@@ -1,0 +1,134 @@
+"""What watches, as units on a real systemd: confined, started, reloaded, and removed with its data."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from genesis_stack.process import Completed
+from hosts.fixtures import PYTHON
+from hosts.nspawn import Host, boot
+from monitoring.watched import DIGEST
+
+pytestmark = [pytest.mark.host, pytest.mark.prometheus, pytest.mark.model]
+PROGRAMS = ("prometheus", "promtool", "prometheus-alertmanager", "amtool")
+UNITS = ("genesis-prometheus.service", "genesis-alertmanager.service", "genesis-exporter.service")
+SECRET = "https://hooks.example.org/T0/a-secret-path"
+EXPOSURE = {"genesis-prometheus": 0.9, "genesis-alertmanager": 1.1, "genesis-exporter": 2.2}
+
+
+def stack(weights: Path, threshold: str = "10s", monitoring: str = "") -> str:
+    """One model, watched."""
+    return f"""
+api_version: genesis.stack/v1
+name: watched
+defaults: {{reserve: 64MiB, rollout: {{min_healthy: 200ms, deadline: 60s}}}}
+models:
+  smol:
+    port: 8000
+    weights: {{source: "file://{weights}", sha256: {DIGEST}}}
+    engine: {{context: 512, parallel: 2}}
+    budget: {{memory: 1GiB, cpus: 2}}
+alerts: {{HighLatency: {{threshold: {threshold}}}}}
+{monitoring}
+"""
+
+
+MONITORING = """
+monitoring:
+  prometheus: {scrape_interval: 1s}
+  alertmanager: {receivers: {oncall: {slack: {url_secret: hook}}}}
+"""
+
+
+@pytest.fixture(scope="module")
+def watched(host_root: Path) -> Iterator[Host]:
+    """A booted host that has Debian's binaries."""
+    programs = [Path(found) for name in PROGRAMS if (found := shutil.which(name))]
+    assert len(programs) == len(PROGRAMS), "needs prometheus and prometheus-alertmanager"
+    with boot(host_root, read_only=(*PYTHON, *programs)) as host:
+        yield host
+
+
+def cli(host: Host, *words: str) -> Completed:
+    """Run this environment's program inside."""
+    argv = [Path(sys.prefix) / "bin/genesis-stack", *words, "--backend", "systemd"]
+    return host.run(argv, check=False, timeout=180)
+
+
+def ask(host: Host, url: str) -> str:
+    """GET from inside."""
+    program = (
+        "import sys,urllib.request as u; sys.stdout.write(u.urlopen(sys.argv[1], timeout=5).read().decode())"
+    )
+    return host.run(["python3", "-c", program, url], check=False).stdout
+
+
+def applied(host: Host, text: str) -> Completed:
+    """Write a stack and apply it."""
+    host.write("/root/stack.yaml", text)
+    return cli(host, "apply", "/root/stack.yaml")
+
+
+def test_a_missing_secret_ends_the_apply_before_anything_is_touched(watched: Host, smollm2: Path) -> None:
+    """It says where to put it."""
+    done = applied(watched, stack(smollm2, monitoring=MONITORING))
+    assert done.returncode == 1
+    assert "/etc/genesis-stack/secrets/hook" in done.stderr
+    assert not watched.exists("/etc/systemd/system/genesis-prometheus.service")
+
+
+def test_all_three_run_confined_and_see_the_server(watched: Host, smollm2: Path) -> None:
+    """Applied twice there is nothing to do; every target is up; the secret is in no file of ours."""
+    watched.write("/etc/genesis-stack/secrets/hook", SECRET, mode=0o600)
+    done = applied(watched, stack(smollm2, monitoring=MONITORING))
+    assert done.returncode == 0, done.stderr
+    assert applied(watched, stack(smollm2, monitoring=MONITORING)).stdout == "Nothing to do.\n"
+    up = "http://127.0.0.1:9090/api/v1/query?query=sum(up)"
+    watched.wait_for(lambda: '"2"' in ask(watched, up), deadline=30, what="both targets up")
+    for unit in UNITS:
+        assert watched.show(unit, "ActiveState", "NRestarts") == {"ActiveState": "active", "NRestarts": "0"}
+    found = watched.run(
+        ["grep", "-rlF", SECRET, "/etc/systemd", "/etc/genesis-stack/monitoring", "/var/lib"], check=False
+    )
+    assert found.stdout == ""
+    assert 'genesis_host_drift{model="smol"} 0.0' in ask(watched, "http://127.0.0.1:9180/metrics")
+
+
+@pytest.mark.parametrize(("unit", "promised"), EXPOSURE.items())
+def test_exposure_is_as_documented(watched: Host, unit: str, promised: float) -> None:
+    """On the real manager, not only offline."""
+    said = watched.run(
+        ["systemd-analyze", "security", "--json=short", "--no-pager", f"{unit}.service"], check=False
+    )
+    score = watched.run(["systemd-analyze", "security", "--no-pager", f"{unit}.service"], check=False).stdout
+    assert json.loads(said.stdout)
+    assert float(score.rsplit(": ", 1)[1].split()[0]) <= promised
+
+
+def test_a_changed_limit_is_reloaded_and_drift_is_healed(watched: Host, smollm2: Path) -> None:
+    """The process stays for a new rule; one that was stopped by hand is told and started again."""
+    before = watched.show(UNITS[0], "MainPID")
+    assert applied(watched, stack(smollm2, "7s", MONITORING)).returncode == 0
+    assert "> 7" in ask(watched, "http://127.0.0.1:9090/api/v1/rules").replace("\\u003e", ">")
+    assert watched.show(UNITS[0], "MainPID") == before
+    watched.systemctl("stop", UNITS[1])
+    assert "monitor.alertmanager" in cli(watched, "drift").stdout
+    assert applied(watched, stack(smollm2, "7s", MONITORING)).returncode == 0
+    assert watched.show(UNITS[1], "ActiveState") == {"ActiveState": "active"}
+
+
+def test_without_monitoring_they_are_gone_and_destroy_takes_their_data(watched: Host, smollm2: Path) -> None:
+    """Units are removed; samples stay until destroy."""
+    data = "/var/lib/private/genesis-prometheus"
+    assert applied(watched, stack(smollm2)).returncode == 0
+    assert not watched.exists("/etc/systemd/system/genesis-prometheus.service")
+    assert watched.exists(data)
+    assert applied(watched, stack(smollm2, monitoring=MONITORING)).returncode == 0
+    assert cli(watched, "destroy", "--yes").returncode == 0
+    assert not watched.exists(data)
