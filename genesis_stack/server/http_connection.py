@@ -205,7 +205,8 @@ class HttpConnection(H11Protocol):
         self._unset_keepalive_if_required()  # the idle time is one of the deadlines here
         self._received = 0
         if self.transport.is_closing():
-            self.await_client(Turn.CLOSING, self._limits.write_timeout_s)
+            unread = self.transport.get_write_buffer_size() > 0
+            self.await_client(Turn.CLOSING, self._limits.write_timeout_s if unread else LINGER_S)
         elif self.conn.their_state is h11.SEND_BODY:
             self.await_client(Turn.BODY, LINGER_S)
         else:
