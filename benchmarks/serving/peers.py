@@ -62,14 +62,15 @@ def ours(extra: Mapping[str, object]) -> Peer:
 
     def launch(setup: Setup, port: int, scratch: Path) -> Launch:
         config = scratch / "genesis-serve.json"
-        config.write_text(_serve_config(setup, port, extra).model_dump_json(indent=1))
+        config.write_text(serve_config(setup, port, extra).model_dump_json(indent=1))
         program = Path(sys.executable).with_name("genesis-serve")
         return Launch((program, "--config", config), "/health")
 
     return Peer("genesis-serve", launch, has_slots_route=True)
 
 
-def _serve_config(setup: Setup, port: int, extra: Mapping[str, object]) -> ServeConfig:
+def serve_config(setup: Setup, port: int, extra: Mapping[str, object]) -> ServeConfig:
+    """What `genesis-serve` is given: the setup, and nothing on that costs time."""
     engine: dict[str, object] = {
         "context": setup.context,
         "parallel": setup.slots,
@@ -97,6 +98,7 @@ def _serve_config(setup: Setup, port: int, extra: Mapping[str, object]) -> Serve
         task="text",
         weights=FileRef(path=str(setup.gguf), sha256=_sha256(setup.gguf), size=size),
         projector=None,
+        adapters={},
         engine=EngineConfig.model_validate(engine | dict(extra)),
         budget=BudgetConfig(memory=size + 8 * 2**30, cpus=setup.threads),
         listen=ListenConfig(host="127.0.0.1", port=port),

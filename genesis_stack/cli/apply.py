@@ -44,10 +44,11 @@ def fetch(host: Host, stack: Stack, path: Path) -> None:
 
     Before, the sum may have rested on estimates; now the files tell.
     """
+    from genesis_stack.modelstore.verdict import files_of
+
     for model in stack.models.values():
-        for weights in (model.weights, model.projector):
-            if weights is not None:
-                _have(weights, host)
+        for _, weights in files_of(model):
+            _have(weights, host)
     read_stack(path, host.layout)
 
 
@@ -71,4 +72,5 @@ def _tell(host: Host, generation: int | None, seconds: float) -> None:
     say(f"generation {generation} is in force after {seconds:.1f} s")
     services = host.transaction.generations.load(generation).services
     for service in services.values():
-        click.echo(f"{service.model}  http://{service.host}:{service.port}/v1")
+        scheme = "https" if service.tls else "http"
+        click.echo(f"{service.model}  {scheme}://{service.host}:{service.port}/v1")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 from typing import Any, Final
 
+from genesis_stack.engine.adapter import Adapter
 from genesis_stack.engine.batch import Batch
 from genesis_stack.engine.bindings import lib
 from genesis_stack.engine.image_rows import ImageRows
@@ -81,8 +82,20 @@ class Context:
         self.cells: int = lib.llama_n_ctx(self.pointer)
         self.longest_run: int = lib.llama_n_ubatch(self.pointer)
         self._projector = projector
+        self._adapters: dict[str, Adapter] = {}
         self._memory = lib.llama_get_memory(self.pointer)
         self.batch = Batch(lib.llama_n_batch(self.pointer), self.cells)
+
+    def add_adapter(self, name: str, adapter: Adapter) -> None:
+        """Let `use_adapter` find a LoRA adapter of this context's model."""
+        self._adapters[name] = adapter
+
+    def use_adapter(self, name: str) -> None:
+        """Compute with this LoRA adapter from now on; with none for an empty name."""
+        chosen = [self._adapters[name]] if name else []
+        pointers = (lib.llama_adapter_lora_p_ctypes * 1)(*(adapter.pointer for adapter in chosen))
+        scales = (ctypes.c_float * 1)(*(adapter.scale for adapter in chosen))
+        lib.llama_set_adapters_lora(self.pointer, pointers, len(chosen), scales)
 
     def close(self) -> None:
         """Free the cells."""

@@ -108,7 +108,7 @@ class GenerationRequest:
     """One request for `n` completions of one prompt.
 
     `client` is what the scheduler is fair between. `deadline` is a `time.monotonic()` instant. `images` says
-    where images stand in the prompt, in order.
+    where images stand in the prompt, in order. `adapter` names a LoRA adapter, or none.
     """
 
     request_id: str
@@ -118,6 +118,7 @@ class GenerationRequest:
     n: int = 1
     deadline: float | None = None
     images: Sequence[ImageSpan] = ()
+    adapter: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -243,6 +243,10 @@ class LlamaEngine:
         if self._config.task == "embedding":
             raise InvalidRequestError(f"{self._config.model} makes embeddings, not text.", param="model")
         wanted = request.sampling.max_tokens
+        if request.adapter and request.adapter not in self._config.adapters:
+            raise InvalidRequestError(
+                f"{self._config.model} has no adapter {request.adapter[:64]!r}.", param="model"
+            )
         context = self._config.engine.context
         longest = self._config.engine.batch
         if any(span.cells > longest and not span.causal for span in request.images):

@@ -39,10 +39,14 @@ class Match:
 
 
 class PrefixTree:
-    """Token runs in the KV cache. Sequence ids are llama.cpp's."""
+    """Token runs in the KV cache. Sequence ids are llama.cpp's.
+
+    Cells of different families are never shared: the same tokens have other keys and values under a LoRA
+    adapter than without.
+    """
 
     def __init__(self) -> None:
-        self._root = _Node(None, 0, array("i"), set())
+        self._roots: dict[str, _Node] = {}
         self._tails: dict[int, _Node] = {}
         self.cells = 0
 
@@ -54,10 +58,11 @@ class PrefixTree:
         """Cells that `sequence` holds, shared ones included."""
         return self._tails[sequence].end
 
-    def match(self, tokens: array[int]) -> Match | None:
+    def match(self, tokens: array[int], family: str = "") -> Match | None:
         """The longest prefix of `tokens` that is in the cache."""
-        best, longest = self._root, 0
-        todo = [self._root]  # several children may begin alike: their sequences computed the same tokens
+        best = self._root(family)
+        longest = 0
+        todo = [best]  # several children may begin alike: their sequences computed the same tokens
         while todo:
             for child in todo.pop().children:
                 length = child.start + common_length(child.tokens, tokens, child.start)
@@ -67,9 +72,9 @@ class PrefixTree:
                     todo.append(child)
         return Match(longest, next(iter(best.holders)), best) if longest else None
 
-    def attach(self, sequence: int, match: Match | None) -> None:
+    def attach(self, sequence: int, match: Match | None, family: str = "") -> None:
         """Register a new sequence that holds nothing, or the cells of `match`."""
-        node = self._root
+        node = self._root(family)
         if match:
             inside = match.length - match.node.start
             node = self._split(match.node, inside) if inside < len(match.node.tokens) else match.node
@@ -82,7 +87,7 @@ class PrefixTree:
     def extend(self, sequence: int, tokens: array[int]) -> None:
         """Note that cells for `tokens` were computed behind what `sequence` holds."""
         tail = self._tails[sequence]
-        if tail is self._root or tail.children or len(tail.holders) > 1:
+        if tail.parent is None or tail.children or len(tail.holders) > 1:
             child = _Node(tail, tail.end, array("i"), {sequence})
             tail.children.append(child)
             self._tails[sequence] = tail = child
@@ -92,7 +97,7 @@ class PrefixTree:
     def cells_of(self, sequences: set[int]) -> int:
         """Cells that at least one of `sequences` holds."""
         total = 0
-        nodes = list(self._root.children)
+        nodes = [child for root in self._roots.values() for child in root.children]
         while nodes:
             node = nodes.pop()
             if not node.holders.isdisjoint(sequences):
@@ -125,6 +130,11 @@ class PrefixTree:
             node = parent
         self.cells -= freed
         return freed
+
+    def _root(self, family: str) -> _Node:
+        if family not in self._roots:
+            self._roots[family] = _Node(None, 0, array("i"), set())
+        return self._roots[family]
 
     def _split(self, node: _Node, at: int) -> _Node:
         """Cut `node` into two; returns the upper part."""

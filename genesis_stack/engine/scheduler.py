@@ -72,6 +72,7 @@ class Scheduler:
         self._queue: FairQueue[Sequence] = FairQueue()
         self.live: list[Sequence] = []
         self.counters = Counters()
+        self._adapter = ""  # of the last step; empty for none
         self._looked = False  # at an image, in the last step that read prompts
         self._since_decode = 0  # prompt tokens computed since somebody streamed
 
@@ -111,8 +112,9 @@ class Scheduler:
         self._admit()
         batch = self._context.batch
         batch.clear()
-        streaming = [s for s in self.live if s.phase is Phase.DECODE]
-        prefilling = [s for s in self.live if s.phase is Phase.PREFILL]
+        turn = self._whose_turn()
+        streaming = [s for s in turn if s.phase is Phase.DECODE]
+        prefilling = [s for s in turn if s.phase is Phase.PREFILL]
         if prefilling and not (streaming and self._is_streams_turn(prefilling)):
             looking = self._who_looks(prefilling)
             if looking is not None:
@@ -152,17 +154,18 @@ class Scheduler:
     def _place(self, sequence: Sequence) -> None:
         """Give `sequence` what the cache holds of its prompt, or let it follow who computes more of it."""
         images = sequence.images
-        match = self._slots.match(sequence.prompt, images)
+        adapter = sequence.adapter
+        match = self._slots.match(sequence.prompt, images, adapter)
         held = match.length if match else 0
         leader, goal = self._leader(sequence)
         if goal >= held + _WORTH_FOLLOWING:
             sequence.phase, sequence.leader, sequence.shared_goal = Phase.FOLLOWING, leader, goal
             return
-        recalled = self._slots.recall(sequence.prompt, images, held)
+        recalled = None if adapter else self._slots.recall(sequence.prompt, images, held)
         if recalled is not None:
             match, held = recalled, recalled.length
         sequence.phase, sequence.leader = Phase.PREFILL, None
-        sequence.slot = self._slots.occupy(match, images)
+        sequence.slot = self._slots.occupy(match, images, adapter)
         sequence.filled = sequence.cached = held
         self.counters.cached_tokens += held
         if sequence.index == 0:
@@ -175,7 +178,7 @@ class Scheduler:
             return best
         limit = len(sequence.prompt) - 1
         for other in self.live:
-            if other.phase is Phase.PREFILL and other is not sequence:
+            if other.phase is Phase.PREFILL and other is not sequence and other.adapter == sequence.adapter:
                 common = min(limit, common_length(other.prompt, sequence.prompt))
                 if common > max(best[1], other.filled):
                     best = (other, common)
@@ -186,6 +189,17 @@ class Scheduler:
         return leader is None or leader.phase is not Phase.PREFILL or leader.filled >= sequence.shared_goal
 
     # One step
+
+    def _whose_turn(self) -> list[Sequence]:
+        """Those who run with the same LoRA adapter: a batch has one or none, so adapters take turns."""
+        adapters = sorted({s.adapter for s in self.live if s.phase is not Phase.FOLLOWING})
+        if not adapters:
+            return []
+        adapter = next((one for one in adapters if one > self._adapter), adapters[0])
+        if adapter != self._adapter:
+            self._adapter = adapter
+            self._context.use_adapter(adapter)
+        return [s for s in self.live if s.adapter == adapter]
 
     def _is_streams_turn(self, prefilling: list[Sequence]) -> bool:
         if self._since_decode == 0:

@@ -93,6 +93,11 @@ class Sequence:
         return self.ticket.prompt
 
     @property
+    def adapter(self) -> str:
+        """The LoRA adapter that it is computed with; empty for none."""
+        return self.ticket.request.adapter
+
+    @property
     def images(self) -> Images:
         """Where images stand in it."""
         return self.ticket.images

@@ -38,6 +38,7 @@ class Slots:
         self._shares = shares
         self._free = list(range(live + cached))
         self._cached: OrderedDict[int, None] = OrderedDict()  # least recently used first
+        self._adapters: dict[int, str] = {}  # by slot; the store keeps what was computed without any
         self.tree = PrefixTree()
 
     @staticmethod
@@ -45,23 +46,24 @@ class Slots:
         """Sequence ids that the context must provide."""
         return live + cached
 
-    def match(self, prompt: array[int], images: Images) -> Match | None:
+    def match(self, prompt: array[int], images: Images, adapter: str = "") -> Match | None:
         """The longest prefix of `prompt` in the cache, short of its last token, whose logits are needed.
 
         It ends inside no image.
         """
         if not self._shares:
             return None
-        found = self.tree.match(prompt[:-1])
+        found = self.tree.match(prompt[:-1], adapter)
         whole = images.whole(found.length) if found else 0
         if found and whole < found.length:
-            return self.tree.match(prompt[:whole])
+            return self.tree.match(prompt[:whole], adapter)
         return found
 
-    def occupy(self, match: Match | None, images: Images) -> int:
+    def occupy(self, match: Match | None, images: Images, adapter: str = "") -> int:
         """A fresh sequence id that shares the cells of `match`."""
         slot = self._free.pop()
-        self.tree.attach(slot, match)
+        self.tree.attach(slot, match, adapter)
+        self._adapters[slot] = adapter
         if match:
             self._context.copy_prefix(match.holder, slot, images.position(match.length))
             if match.holder in self._cached:
@@ -79,6 +81,7 @@ class Slots:
         self.make_room(len(saved.tokens))
         slot = self._free.pop()
         self.tree.attach(slot, None)
+        self._adapters[slot] = ""
         if not self._context.restore(slot, saved.state):
             self._context.truncate(slot, 0)
             self.tree.release(slot)
@@ -91,7 +94,8 @@ class Slots:
     def retire(self, slot: int) -> None:
         """Keep a finished sequence as cache, unless another one holds the same tokens and more."""
         tokens = self.tree.tokens(slot)
-        for other in self.cached:
+        alike = [other for other in self.cached if self._adapters[other] == self._adapters[slot]]
+        for other in alike:
             held = self.tree.tokens(other)
             common = common_length(held, tokens)
             if common == len(held):
@@ -139,7 +143,7 @@ class Slots:
 
     def _evict(self) -> None:
         slot = next(iter(self._cached))
-        if self._store and self._cached_limit:
+        if self._store and self._cached_limit and not self._adapters[slot]:
             self._store.put(SavedPrefix(self.tree.tokens(slot), self._context.save(slot)))
         self._drop(slot)
 

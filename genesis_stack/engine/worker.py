@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from genesis_stack.engine.adapter import Adapter
 from genesis_stack.engine.bindings import lib
 from genesis_stack.engine.context import MAX_SEQUENCES, Context
 from genesis_stack.engine.counters import Counters
@@ -147,6 +148,8 @@ class Worker(threading.Thread):
             embeddings=config.task == "embedding",
             projector=self.projector,
         )
+        for name, ref in config.adapters.items():
+            self.context.add_adapter(name, Adapter(ref.path, self.model, scale=ref.scale))
         if config.task == "embedding":
             self.embedder = Embedder(self.model, self.context)
         self._slots = slots = Slots(

@@ -30,6 +30,12 @@ class FileRef(_Frozen):
     size: int | None = Field(default=None, ge=1, description="bytes; none where only the digest is declared")
 
 
+class AdapterRef(FileRef):
+    """A LoRA adapter; a `scale` of 1 is as trained."""
+
+    scale: float
+
+
 class EngineConfig(_Frozen):
     """How llama.cpp is set up. Counts are tokens unless said otherwise."""
 
@@ -150,6 +156,7 @@ class ServeConfig(_Frozen):
     task: Task
     weights: FileRef
     projector: FileRef | None
+    adapters: dict[str, AdapterRef]
     engine: EngineConfig
     budget: BudgetConfig
     listen: ListenConfig

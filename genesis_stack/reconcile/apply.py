@@ -191,7 +191,8 @@ def model_files(desired: Desired) -> dict[str, tuple[Path, ...]]:
         for path in service.restart_on:
             if path.suffix == ".json":
                 config = ServeConfig.model_validate_json(desired.files[path].content)
-                refs = [config.weights] + ([config.projector] if config.projector else [])
+                projector = [config.projector] if config.projector else []
+                refs = [config.weights, *projector, *config.adapters.values()]
                 found[model] = tuple(Path(ref.path) for ref in refs)
     return found
 

@@ -25,10 +25,7 @@ def resolve(stack: Stack, layout: Layout) -> dict[str, ResolvedModel]:
         size = weights.size or (path.stat().st_size if path.exists() else 1)
         return FileRef(path=str(path), sha256=weights.sha256, size=size)
 
-    return {
-        name: ResolvedModel(ref(model.weights), ref(model.projector) if model.projector else None)
-        for name, model in stack.models.items()
-    }
+    return {name: ResolvedModel.of(model, ref) for name, model in stack.models.items()}
 
 
 def desire(stack: Stack, source: str, backend: Backend, layout: Layout) -> Desired:
@@ -55,6 +52,7 @@ def desire(stack: Stack, source: str, backend: Backend, layout: Layout) -> Desir
             rebind_on=rebind_on,
             reread=(clients_path(layout),) if stack.clients else (),
             secrets=secrets_of(stack, name),
+            tls=stack.http.tls is not None,
         )
     monitors = {one.name: one for one in backend.monitors(stack)}
     digests = {file.sha256 for one in resolved.values() for file in one.files}

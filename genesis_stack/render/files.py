@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Final, Self
 
 import genesis_stack
 from genesis_stack.layout import Layout
-from genesis_stack.protocol.serve_config import FileRef
-from genesis_stack.spec.model import Stack, Weights
+from genesis_stack.protocol.serve_config import AdapterRef, FileRef
+from genesis_stack.spec.model import Model, Stack, Weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +38,22 @@ class ResolvedModel:
 
     weights: FileRef
     projector: FileRef | None = None
+    adapters: Mapping[str, AdapterRef] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, model: Model, ref: Callable[[Weights], FileRef]) -> Self:
+        """The files of a model, each where `ref` says that it is."""
+        adapters = {
+            name: AdapterRef(**ref(adapter).model_dump(), scale=adapter.scale)
+            for name, adapter in model.adapters.items()
+        }
+        return cls(ref(model.weights), ref(model.projector) if model.projector else None, adapters)
 
     @property
     def files(self) -> tuple[FileRef, ...]:
         """Every file that the server opens."""
-        return (self.weights,) if self.projector is None else (self.weights, self.projector)
+        projector = () if self.projector is None else (self.projector,)
+        return (self.weights, *projector, *self.adapters.values())
 
 
 def as_declared(stack: Stack, layout: Layout) -> Mapping[str, ResolvedModel]:
@@ -52,10 +63,7 @@ def as_declared(stack: Stack, layout: Layout) -> Mapping[str, ResolvedModel]:
         path = layout.models / "sha256" / weights.sha256
         return FileRef(path=str(path), sha256=weights.sha256, size=weights.size)
 
-    return {
-        name: ResolvedModel(ref(model.weights), ref(model.projector) if model.projector else None)
-        for name, model in stack.models.items()
-    }
+    return {name: ResolvedModel.of(model, ref) for name, model in stack.models.items()}
 
 
 @dataclass(frozen=True, slots=True)

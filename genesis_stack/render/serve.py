@@ -68,6 +68,7 @@ def serve_config(
         task=model.task,
         weights=resolved.weights,
         projector=resolved.projector,
+        adapters=dict(resolved.adapters),
         engine=_engine(model, prefix_cache or prefix_cache_path(name, layout)),
         budget=BudgetConfig(memory=model.budget.memory, cpus=model.budget.cpus),
         listen=ListenConfig(host=model.listen or stack.defaults.listen, port=model.port),

@@ -29,6 +29,7 @@ from genesis_stack.engine.interface import (
 )
 from genesis_stack.engine.llama import LlamaEngine
 from genesis_stack.protocol.serve_config import (
+    AdapterRef,
     AuditConfig,
     BudgetConfig,
     EngineConfig,
@@ -76,7 +77,12 @@ _ids = itertools.count()
 
 
 def serve_config(
-    weights: Path, *, task: Task = "text", projector: Path | None = None, **engine: Any
+    weights: Path,
+    *,
+    task: Task = "text",
+    projector: Path | None = None,
+    adapters: dict[str, AdapterRef] | None = None,
+    **engine: Any,
 ) -> ServeConfig:
     """A configuration for `weights` that differs from `ENGINE` in `engine`."""
     return ServeConfig(
@@ -85,6 +91,7 @@ def serve_config(
         task=task,
         weights=FileRef(path=str(weights), sha256="0" * 64, size=None),
         projector=None if projector is None else FileRef(path=str(projector), sha256="1" * 64, size=None),
+        adapters=adapters or {},
         engine=ENGINE.model_copy(update=engine),
         budget=BudgetConfig(memory=2**30, cpus=2),
         listen=ListenConfig(host="127.0.0.1", port=1),
@@ -172,6 +179,7 @@ def request(
     prompt: str | list[Token],
     *,
     images: Sequence[ImageSpan] = (),
+    adapter: str = "",
     client: str = "anonymous",
     n: int = 1,
     timeout: float | None = None,
@@ -188,6 +196,7 @@ def request(
         n=n,
         deadline=None if timeout is None else time.monotonic() + timeout,
         images=images,
+        adapter=adapter,
     )
 
 
