@@ -21,7 +21,8 @@ class Service:
     rendered config's bytes. `memory` is the budget in bytes, `max_exposure` the worst score that systemd may
     give its sandbox, from 0 to 10. `restart_on` and `rebind_on` are the rendered
     files whose change restarts the server, or closes and opens its port; `reread` are those that it reads
-    again by itself. `secrets` are the names of those that the host must keep for it. Times are seconds.
+    again by itself. `secrets` are the names of those that the host must keep for it. With `tls` it speaks
+    HTTPS. Times are seconds.
     """
 
     model: str
@@ -39,6 +40,7 @@ class Service:
     rebind_on: tuple[PurePosixPath, ...] = ()
     reread: tuple[PurePosixPath, ...] = ()
     secrets: tuple[str, ...] = ()
+    tls: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,4 +84,4 @@ def model_address(host: Host, model: str | None) -> tuple[str, str]:
     service = services[model]
     address = ANY_ADDRESS.get(service.host, service.host)
     shown = f"[{address}]" if ":" in address else address
-    return model, f"http://{shown}:{service.port}"
+    return model, f"{'https' if service.tls else 'http'}://{shown}:{service.port}"
