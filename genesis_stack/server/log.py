@@ -92,10 +92,11 @@ def _ms(seconds: float) -> float:
 
 
 def _level(exchange: Exchange) -> int:
-    if (exchange.status or 0) >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        return logging.WARNING
-    quiet = exchange.path in POLLED_PATHS and exchange.error is None
-    return logging.DEBUG if quiet else logging.INFO
+    """Also a health that says "not yet" is an answer, and is asked for several times a second meanwhile."""
+    if exchange.path in POLLED_PATHS and exchange.error is None:
+        return logging.DEBUG
+    failed = (exchange.status or 0) >= HTTPStatus.INTERNAL_SERVER_ERROR
+    return logging.WARNING if failed else logging.INFO
 
 
 def _fields(record: logging.LogRecord) -> dict[str, Any]:

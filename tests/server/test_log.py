@@ -15,7 +15,7 @@ import pytest
 from scripted_engine import ScriptedEngine, saying
 from serving import serving
 
-from genesis_stack.engine.interface import FinishReason
+from genesis_stack.engine.interface import EngineState, FinishReason
 from genesis_stack.protocol.serve_config import LogsConfig, ServeConfig
 from genesis_stack.server import log
 from genesis_stack.server.journal import Journal
@@ -77,14 +77,18 @@ async def test_a_line_has_the_caller_s_trace_and_the_phases(config: ServeConfig)
     assert (third["queue_ms"], third["prefill_ms"], third["decode_ms"]) == (1.0, 2.0, 3.0)
 
 
-@pytest.mark.parametrize(("level", "statuses"), [("debug", [200, 200, 500]), ("warning", [500])])
+@pytest.mark.parametrize(
+    ("level", "statuses"), [("debug", [503, 200, 500]), ("info", [200, 500]), ("warning", [500])]
+)
 async def test_the_level_is_the_stack_s(config: ServeConfig, level: str, statuses: list[int]) -> None:
     """Polls are for debugging; what failed on our side is a warning."""
     logs = LogsConfig.model_validate({"level": level, "content": False})
     log.configure(logs, stream := io.StringIO())
     async with serving(config) as serve:
         served = await serve(ScriptedEngine(saying(finish=FinishReason.ERROR)))
+        served.engine.state = EngineState.STARTING
         await served.http.get("/health")
+        served.engine.state = EngineState.READY
         await served.http.get("/v1/models")
         await served.chat()
     assert [line["status"] for line in lines(stream)] == statuses
