@@ -39,7 +39,10 @@ def take(path: Path) -> None:
     }
     with machine(WEIGHTS, NAMES) as made, chromium() as browser:
         made.apply(monitoring=watching)
-        with made.dashboard() as url, browser.new_context(viewport={"width": 1180, "height": 700}) as context:
+        with (
+            made.dashboard() as url,
+            browser.new_context(viewport={"width": 1240, "height": 700}, locale="en-GB") as context,
+        ):
             noted = Noted(context.new_page())
             noted.page.goto(url)
             over = threading.Event()
