@@ -2,19 +2,19 @@
 
 RE2 matches a family's patterns in one pass of an automaton; the families of code share one. Before that,
 invisible characters are dropped and look-alike letters (full-width, mathematical) become plain ones. What
-looks like base64 is decoded and scored too, once: a payload inside a payload stays unseen.
+looks like base64, hexadecimal or binary is decoded and scored too, once: what is encoded twice stays unseen.
 """
 
 from __future__ import annotations
 
 import base64
-import binascii
 import math
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
+from itertools import islice
 from typing import Any, Final
 
 from genesis_stack.server.guard.patterns import FAMILIES, PATTERNS, Pattern
@@ -22,7 +22,7 @@ from genesis_stack.server.guard.patterns import FAMILIES, PATTERNS, Pattern
 ENCODED: Final = "encoded"
 
 MOST_RUNS: Final = 16
-"""Base64 runs of one text that are decoded."""
+"""Encoded runs of one text that are decoded."""
 
 _CODE: Final = frozenset({"python", "sql", "shell", "template"})
 
@@ -32,8 +32,6 @@ _AUTOMATON_BYTES: Final = 4 * 2**20
 _INVISIBLE: Final = re.compile(
     "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff]"
 )
-_URL_SAFE: Final = str.maketrans("-_", "+/")
-_BASE64: Final = re.compile(r"[A-Za-z0-9+/_-]{24,}={0,2}")
 _LOOKALIKE_BLOCKS: Final = (
     (0xFF01, 0xFF5F),
     (0x1D400, 0x1D800),
@@ -57,16 +55,16 @@ NOTHING: Final = Score(0.0, ())
 
 
 def score(text: str) -> Score:
-    """The score of one text; what it hides in base64 counts like one more pattern."""
-    plain = _plain(text)
-    hits = list(_hits(plain))
+    """The score of one text; what it hides in an encoding counts like its own text."""
+    data = _plain(text).encode("utf-8", "replace")
+    hits = list(_hits(data))
     families = {pattern.family for pattern in hits}
-    weights = [pattern.weight for pattern in hits]
-    hidden = [hits for decoded in _decoded(plain) if (hits := list(_hits(decoded)))]
-    for payload in hidden:
-        families |= {ENCODED, *(pattern.family for pattern in payload)}
-        weights += [pattern.weight for pattern in payload]
-    doubt = math.prod(1 - weight for weight in weights)
+    for payload in _decoded(data):
+        hidden = list(_hits(payload))
+        if hidden:
+            hits += hidden
+            families |= {ENCODED, *(pattern.family for pattern in hidden)}
+    doubt = math.prod(1 - pattern.weight for pattern in hits)
     return Score(1 - doubt, tuple(family for family in FAMILIES if family in families))
 
 
@@ -75,8 +73,7 @@ def highest(scores: Iterable[Score]) -> Score:
     return max(scores, key=lambda one: one.value, default=NOTHING)
 
 
-def _hits(text: str) -> Iterable[Pattern]:
-    data = text.encode("utf-8", "replace")
+def _hits(data: bytes) -> Iterable[Pattern]:
     for automaton, patterns in automata():
         for index in automaton.Match(data) or ():
             yield patterns[index]
@@ -118,13 +115,32 @@ def _lookalikes() -> dict[int, str]:
     return found
 
 
-def _decoded(text: str) -> Iterable[str]:
-    """The readable ones among the first base64 runs."""
-    for number, run in enumerate(_BASE64.finditer(text)):
-        if number == MOST_RUNS:
-            return
-        digits = run[0].rstrip("=").translate(_URL_SAFE)
-        try:
-            yield base64.b64decode(digits[: len(digits) // 4 * 4], validate=True).decode("utf-8")
-        except (binascii.Error, ValueError):
-            continue
+def _decoded(data: bytes) -> Iterable[bytes]:
+    """The readable ones among the first runs of each encoding."""
+    for runs, decode in _encodings():
+        for run in islice(runs.finditer(data), MOST_RUNS):
+            try:
+                decoded = decode(run[0])
+                decoded.decode("utf-8")
+            except ValueError:
+                continue
+            yield decoded
+
+
+@cache
+def _encodings() -> tuple[tuple[Any, Callable[[bytes], bytes]], ...]:
+    """What a run of each looks like to RE2, and what it stands for."""
+    import re2
+
+    return (
+        (re2.compile(rb"[A-Za-z0-9+/_-]{24,}"), _from_base64),
+        (re2.compile(rb"\b(?:[0-9A-Fa-f]{2} ?){16,}\b"), lambda run: bytes.fromhex(run.decode("ascii"))),
+        (
+            re2.compile(rb"\b(?:[01]{8} ){6,}[01]{8}\b"),
+            lambda run: bytes(int(octet, 2) for octet in run.split()),
+        ),
+    )
+
+
+def _from_base64(run: bytes) -> bytes:
+    return base64.b64decode(run[: len(run) // 4 * 4], altchars=b"-_" if b"-" in run or b"_" in run else None)
