@@ -17,7 +17,7 @@ from genesis_stack.server.chat_request import ChatRequest
 from genesis_stack.server.collected import Choice, Completion, collect
 from genesis_stack.server.conversation import prompt_of
 from genesis_stack.server.disconnect import unless_gone
-from genesis_stack.server.endpoint import JsonResponse, body_of, client_of, new_id, served_of
+from genesis_stack.server.endpoint import JsonResponse, adapter_of, body_of, client_of, new_id, served_of
 from genesis_stack.server.exchange import exchange_of
 from genesis_stack.server.generation import Job, Update, run
 from genesis_stack.server.pieces import CallArguments, CallStart, Piece, Reasoning, Text
@@ -30,7 +30,7 @@ async def create_chat_completion(request: Request) -> Response:
     """Answer a conversation, whole or streamed."""
     served = served_of(request)
     chat = await body_of(request, ChatRequest)
-    head = Head.of(served)
+    head = Head.of(served, chat.model)
     updates = run(await chat_job(chat, served, request, head.id), served.engine, exchange_of(request.scope))
     if chat.stream:
         return EventStream(_events(updates, head, includes_usage=chat.includes_usage))
@@ -46,6 +46,7 @@ async def chat_job(chat: ChatRequest, served: ServedModel, request: Request, job
         id=job_id,
         prompts=[prompt.tokens],
         images=prompt.images,
+        adapter=adapter_of(served, chat.model),
         sampling=prompt.sampling,
         new_parser=prompt.new_parser,
         client=client_of(request, chat.user),
@@ -64,9 +65,9 @@ class Head:
     fingerprint: str
 
     @classmethod
-    def of(cls, served: ServedModel) -> Head:
-        """A new answer of this model."""
-        return cls(new_id("chatcmpl-"), int(time.time()), served.config.model, served.fingerprint)
+    def of(cls, served: ServedModel, model: str) -> Head:
+        """A new answer of this model, by the name it was asked by."""
+        return cls(new_id("chatcmpl-"), int(time.time()), model, served.fingerprint)
 
     def fields(self, kind: str) -> Json:
         """The first fields of an object of this kind."""

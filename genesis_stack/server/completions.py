@@ -18,7 +18,7 @@ from genesis_stack.engine.interface import ChosenLogprob, Engine, Token
 from genesis_stack.server.choice_parser import ChoiceParser
 from genesis_stack.server.collected import Choice, Completion, collect
 from genesis_stack.server.disconnect import unless_gone
-from genesis_stack.server.endpoint import JsonResponse, body_of, client_of, new_id, served_of
+from genesis_stack.server.endpoint import JsonResponse, adapter_of, body_of, client_of, new_id, served_of
 from genesis_stack.server.errors import bad_request
 from genesis_stack.server.exchange import exchange_of
 from genesis_stack.server.generation import Job, Update, run
@@ -81,6 +81,7 @@ async def create_completion(request: Request) -> Response:
         client=client_of(request, asked.user),
         timeout_s=served.config.limits.request_timeout_s,
         n=asked.n or 1,
+        adapter=adapter_of(served, asked.model),
     )
     updates = run(job, engine, exchange_of(request.scope))
     if asked.stream:
@@ -137,7 +138,7 @@ class _Shape:
     def of(cls, asked: CompletionRequest, prompts: Sequence[Sequence[Token]], served: ServedModel) -> _Shape:
         texts = [served.engine.detokenize(prompt) if asked.echo else "" for prompt in prompts]
         echoes = [text for text in texts for _ in range(asked.n or 1)]
-        return cls(new_id("cmpl-"), int(time.time()), served.config.model, served.fingerprint, echoes)
+        return cls(new_id("cmpl-"), int(time.time()), asked.model, served.fingerprint, echoes)
 
     def fields(self) -> Json:
         return {

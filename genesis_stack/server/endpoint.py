@@ -46,22 +46,27 @@ async def body_of(request: Request, model: type[Model]) -> Model:
     exchange = exchange_of(request.scope)
     exchange.ignored_fields, exchange.asked = body.ignored, body.value
     if isinstance(body.value, ModelRequest):
-        check_model(served, body.value.model)
+        adapter_of(served, body.value.model)
     if isinstance(body.value, Prompting):
         await inspect(body.value, served.config.guard, exchange)
     await served.settled()
     return body.value
 
 
-def check_model(served: ServedModel, asked: str) -> None:
-    """Raise HttpError 404 unless `asked` is the model of this process."""
-    if asked != served.config.model:
+def adapter_of(served: ServedModel, asked: str) -> str:
+    """The LoRA adapter that a model's name asks for, as in `model:adapter`; empty for the model alone.
+
+    Raises HttpError 404 unless it is the model of this process, or one of its adapters.
+    """
+    names = served.names
+    if asked not in names:
         raise HttpError(
             HTTPStatus.NOT_FOUND,
-            f"The model {asked[:64]!r} is not served here; {served.config.model!r} is.",
+            f"The model {asked[:64]!r} is not served here; {', '.join(map(repr, names))} is.",
             code="model_not_found",
             param="model",
         )
+    return names[asked]
 
 
 def client_of(request: Request, user: str | None) -> str:

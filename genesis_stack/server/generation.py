@@ -62,6 +62,7 @@ class Job:
     timeout_s: float
     n: int = 1
     images: Sequence[ImageSpan] = ()
+    adapter: str = ""
 
     def requests(self) -> list[GenerationRequest]:
         """One engine request a prompt."""
@@ -75,6 +76,7 @@ class Job:
                 n=self.n,
                 deadline=deadline,
                 images=self.images,
+                adapter=self.adapter,
             )
             for number, prompt in enumerate(self.prompts)
         ]

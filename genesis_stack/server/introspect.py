@@ -15,7 +15,7 @@ from starlette.responses import Response
 from genesis_stack.engine.interface import EngineState
 from genesis_stack.protocol.headers import RETRY_AFTER
 from genesis_stack.server.completions import TokenId, encoded
-from genesis_stack.server.endpoint import JsonResponse, body_of, check_model, served_of
+from genesis_stack.server.endpoint import JsonResponse, adapter_of, body_of, served_of
 from genesis_stack.server.json_body import StrictModel
 from genesis_stack.server.sampling import SamplingFields
 from genesis_stack.server.served_model import RETRY_SOON_S, ServedModel
@@ -37,15 +37,17 @@ async def health(request: Request) -> Response:
 
 
 async def list_models(request: Request) -> Response:
-    """The one model of this process."""
-    return JsonResponse({"object": "list", "data": [_model(served_of(request))]})
+    """The model of this process, and it with each of its adapters."""
+    served = served_of(request)
+    return JsonResponse({"object": "list", "data": [_model(served, name) for name in served.names]})
 
 
 async def retrieve_model(request: Request) -> Response:
     """The model by its name; HttpError 404 for others."""
     served = served_of(request)
-    check_model(served, request.path_params["model"])
-    return JsonResponse(_model(served))
+    name = request.path_params["model"]
+    adapter_of(served, name)
+    return JsonResponse(_model(served, name))
 
 
 async def props(request: Request) -> Response:
@@ -63,7 +65,7 @@ async def props(request: Request) -> Response:
             "chat_template": served.template.source,
             "bos_token": info.bos_text,
             "eos_token": info.eos_text,
-            "modalities": {"vision": False, "audio": False},
+            "modalities": {"vision": info.sees, "audio": False},
             "default_generation_settings": {"n_ctx": info.n_context, "params": asdict(defaults)},
             "state": served.state.value,
             "engine": described,
@@ -120,9 +122,9 @@ def _identity(served: ServedModel) -> Json:
     }
 
 
-def _model(served: ServedModel) -> Json:
+def _model(served: ServedModel, name: str) -> Json:
     body: Json = {
-        "id": served.config.model,
+        "id": name,
         "object": "model",
         "created": served.created,
         "owned_by": "genesis-stack",

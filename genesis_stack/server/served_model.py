@@ -36,6 +36,12 @@ class ServedModel:
         self._settled = asyncio.Event()
 
     @property
+    def names(self) -> dict[str, str]:
+        """The names it answers to, with the LoRA adapter of each: its own, and `name:adapter`."""
+        name = self.config.model
+        return {name: "", **{f"{name}:{adapter}": adapter for adapter in self.config.adapters}}
+
+    @property
     def state(self) -> EngineState:
         """Where the model is in its life."""
         if self.failure is not None:
