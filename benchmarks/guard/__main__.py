@@ -93,12 +93,11 @@ def _tell_cost(name: str, texts: Sequence[str]) -> None:
     for text in texts[:half]:
         score(text)
     timed = sorted(_milliseconds(text, repeats=1) for text in texts[half:])
-    size = [len(text.encode("utf-8", "replace")) for text in texts[half:]]
-    rate = 1e3 * sum(timed) / (sum(size) / 1024)
+    sizes = [len(text.encode("utf-8", "replace")) for text in texts[half:]]
+    rate = 1e3 * sum(timed) / (sum(sizes) / 1024)
+    size, middle = statistics.median(sizes), statistics.median(timed)
     p99 = timed[min(len(timed) - 1, int(0.99 * len(timed)))]
-    print(
-        f"| {name} | {statistics.median(size):.0f} | {statistics.median(timed):.3f} | {p99:.3f} | {rate:.0f} |"
-    )
+    print(f"| {name} | {size:.0f} | {middle:.3f} | {p99:.3f} | {rate:.0f} |")
 
 
 def _milliseconds(text: str, repeats: int = 5) -> float:

@@ -16,6 +16,7 @@ from genesis_stack.server import log
 from genesis_stack.server.app import App
 from genesis_stack.server.browsers import with_cors
 from genesis_stack.server.config_file import ConfigFile
+from genesis_stack.server.guard.scoring import automata
 from genesis_stack.server.http_server import HttpServer
 from genesis_stack.server.notify import Notifier
 from genesis_stack.server.served_model import ServedModel
@@ -80,6 +81,7 @@ class Lifecycle:
             seconds = round(_age(), 2)
             _log.info("ready", extra={"model": self._file.config.model, "seconds": seconds})
             self._notifier.ready(f"serving {self._file.config.model}")
+            await asyncio.to_thread(automata)  # the first prompt need not wait for them
 
     async def _watch(self) -> None:
         """Beat while the engine's loop moves; end the process when the engine has failed."""
