@@ -46,6 +46,7 @@ LONGEST_FIELD: Final = 4096
 LONGEST_NONCE: Final = 128
 
 _LABEL: Final = "genesis"
+_IDENTIFIERS: Final = frozenset(f'"{name}"' for name in COVERED)
 _HASHES: Final[dict[str, Callable[[], _Hash]]] = {"sha-256": hashlib.sha256, "sha-512": hashlib.sha512}
 _DECOY: Final = secrets.token_bytes(32)
 """What a signature by an unknown key is verified with: it takes as long as one by a known key."""
@@ -157,17 +158,26 @@ def verify(head: Head, secret_of: Callable[[str], bytes | None]) -> Signed:
 
 
 def _verified(head: Head, keys: _Keys) -> Signed:
-    fields = head.combined()
-    if max(len(fields.get(name.decode(), "")) for name in SIGNATURE_FIELDS) > LONGEST_FIELD:
-        raise SignatureError("a signature field is too long")
+    fields = _signature_and_covered(head.combined())
     message = _Message(head.method, _url(head), fields)
     verifier = HTTPMessageVerifier(signature_algorithm=algorithms.HMAC_SHA256, key_resolver=keys)
-    (result,) = verifier.verify(message, max_age=timedelta(seconds=WINDOW), require_components=COVERED)
+    (result,) = verifier.verify(message, max_age=timedelta(seconds=WINDOW))
+    if not _IDENTIFIERS.issubset(result.covered_components):
+        raise SignatureError("it does not cover what it must")
     nonce = result.nonce or ""
     if not 0 < len(nonce) <= LONGEST_NONCE:
         raise SignatureError("no nonce, or too long a one")
     created, key_id = result.parameters["created"], result.parameters["keyid"]
     return Signed(str(key_id), int(created), nonce, fields["content-digest"])
+
+
+def _signature_and_covered(fields: dict[str, str]) -> dict[str, str]:
+    """The fields that matter to a signature: the library looks at each one that it is given, twice."""
+    signatures = {name: fields.get(name, "") for name in (raw.decode() for raw in SIGNATURE_FIELDS)}
+    if max(map(len, signatures.values())) > LONGEST_FIELD:
+        raise SignatureError("a signature field is too long")
+    named = signatures["signature-input"]
+    return signatures | {name: value for name, value in fields.items() if f'"{name}"' in named}
 
 
 class BodyDigest:

@@ -101,8 +101,7 @@ class Authenticator:
 
     def _signed(self, scope: Scope, fields: Mapping[bytes, list[bytes]]) -> Caller:
         access = self._book.access
-        keys = {key.id: key for key in access.keys.values() if key.secret is not None}
-        if not keys:
+        if not access.expects_signatures:
             raise UnauthorizedError("signature")
         from genesis_stack.protocol.signing import BodyDigest, Head, SignatureError, verify
         from genesis_stack.server.replay import NonceCache
@@ -116,11 +115,11 @@ class Authenticator:
             headers=tuple(scope["headers"]),
         )
         try:
-            signed = verify(head, lambda key_id: _secret(keys.get(key_id)))
+            signed = verify(head, lambda key_id: _secret(access.keys.get(key_id)))
             body = BodyDigest(signed.content_digest)
         except SignatureError:
             raise UnauthorizedError("signature") from None
-        key = keys[signed.key_id]
+        key = access.keys[signed.key_id]
         policy = access.clients[key.client]
         if key.ends <= time.time() or not self._nonces.use(
             key.client, signed.nonce, signed.created, per_minute=policy.requests_per_minute

@@ -55,6 +55,7 @@ class Access:
     clients: Mapping[str, ClientPolicy]
     keys: Mapping[str, LiveKey]
     digest: str
+    expects_signatures: bool
 
 
 class ClientBook:
@@ -110,7 +111,8 @@ class ClientBook:
             ) from None
         signing = self._signing(clients)
         live = dict(_live(keys, clients, signing))
-        return Access(clients, live, access_digest(content, issued))
+        signs = any(key.secret is not None for key in live.values())
+        return Access(clients, live, access_digest(content, issued), signs)
 
     def _signing(self, clients: Mapping[str, ClientPolicy]) -> dict[tuple[str, str], dict[str, bytes]]:
         """Secrets by key id, of each slot that signs."""

@@ -7,11 +7,13 @@ import json
 import time
 from collections.abc import AsyncGenerator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
 from access_files import BEARER, AccessFiles, bearer
+from http_message_signatures import HTTPMessageSigner, MappingKeyResolver, algorithms
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scripted_engine import ScriptedEngine
@@ -20,7 +22,7 @@ from serving import MODEL, Serve, Served, serve_config, serving
 from genesis_stack.protocol.access import KeySlot
 from genesis_stack.protocol.keys import ClientKey
 from genesis_stack.protocol.serve_config import ServeConfig
-from genesis_stack.protocol.signing import CLOCK_SKEW, Head, sign
+from genesis_stack.protocol.signing import CLOCK_SKEW, COVERED, Head, sign
 from genesis_stack.server import auth
 from genesis_stack.server.replay import REMEMBERED, NonceCache
 
@@ -218,6 +220,21 @@ async def test_what_was_signed_must_be_what_arrives(
 ) -> None:
     """Nor too old, nor from the future, nor without a nonce."""
     assert (await chat(door, signed(key, **change))).status_code == 401
+
+
+@pytest.mark.parametrize("left_out", COVERED)
+async def test_everything_must_be_covered(door: Served, key: ClientKey, left_out: str) -> None:
+    """A signature that leaves anything open is none."""
+    message = SimpleNamespace(method="POST", url=f"https://test{PATH}", headers={})
+    keys = MappingKeyResolver(public_keys={}, private_keys={key.id: key.signing_secret})
+    HTTPMessageSigner(signature_algorithm=algorithms.HMAC_SHA256, key_resolver=keys).sign(
+        message,
+        key_id=key.id,
+        nonce="once",
+        covered_component_ids=[name for name in COVERED[:-1] if name != left_out],
+        body=None if left_out == "content-digest" else CHAT,
+    )
+    assert (await chat(door, message.headers)).status_code == 401
 
 
 async def test_each_request_is_good_once(door: Served, key: ClientKey) -> None:

@@ -1,0 +1,1 @@
+"""What security and observability cost a request and a token."""
