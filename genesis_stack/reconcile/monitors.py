@@ -33,14 +33,10 @@ class MonitorError(GenesisError):
 
 def stopped(before: Desired, after: Desired, seen: Seen, touched: set[PurePosixPath]) -> dict[str, str]:
     """Those that must stop first, with the reason."""
-    found = {}
-    for name in sorted({*before.monitors, *seen}):
-        wanted = after.monitors.get(name)
-        if seen.get(name, ABSENT).phase not in RUNS:
-            continue
-        if wanted is None:
-            found[name] = "no longer in the stack"
-        elif changed := sorted(path.name for path in touched & set(wanted.restart_on)):
+    found = {name: "no longer in the stack" for name in before.monitors if name not in after.monitors}
+    for name, monitor in after.monitors.items():
+        changed = sorted(path.name for path in touched & set(monitor.restart_on))
+        if changed and seen.get(name, ABSENT).phase in RUNS:
             found[name] = f"{', '.join(changed)} changes"
     return found
 

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-from genesis_stack.process import Completed
 from hosts.fixtures import PYTHON
 from hosts.nspawn import Host, boot
+
+from genesis_stack.process import Completed
 from monitoring.watched import DIGEST
 
 pytestmark = [pytest.mark.host, pytest.mark.prometheus, pytest.mark.model]
@@ -51,7 +51,7 @@ def watched(host_root: Path) -> Iterator[Host]:
     """A booted host that has Debian's binaries."""
     programs = [Path(found) for name in PROGRAMS if (found := shutil.which(name))]
     assert len(programs) == len(PROGRAMS), "needs prometheus and prometheus-alertmanager"
-    with boot(host_root, read_only=(*PYTHON, *programs)) as host:
+    with boot(host_root, read_only=(*PYTHON, *programs, Path("/usr/share/prometheus"))) as host:
         yield host
 
 

@@ -1,0 +1,118 @@
+"""The programs that watch, in plans: pure, like the plans of servers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import PurePosixPath
+
+import pytest
+
+from genesis_stack.backends import Desired, Listener, Monitor, Observation, ObservedService, Phase, Reader
+from genesis_stack.reconcile.monitors import loaded
+from genesis_stack.reconcile.plan import Situation, make_plan
+from genesis_stack.reconcile.steps import Action, Plan
+from genesis_stack.render import RenderedFile
+
+UNIT, RULES = PurePosixPath("/u/prometheus.service"), PurePosixPath("/c/genesis.rules.yml")
+GOOD, WHEN = "x_config_last_reload_successful", "x_config_last_reload_success_timestamp_seconds"
+MONITOR = Monitor("monitor.prometheus", "127.0.0.1", 9090, reload_on=(RULES,), restart_on=(UNIT,))
+
+
+def desired(unit: str = "u", rules: str = "r") -> Desired:
+    """A host with this one program, and no servers."""
+    files = {path: RenderedFile(path, text, 0o644, "") for path, text in ((UNIT, unit), (RULES, rules))}
+    return Desired("t", "", files, {}, (), {MONITOR.name: MONITOR})
+
+
+def situation(after: Desired, before: Desired, phase: Phase = Phase.RUNNING) -> Situation:
+    """A host that has what `before` says."""
+    texts = {path: file.content for path, file in before.files.items()}
+    modes = {path: file.mode for path, file in before.files.items()}
+    seen = Observation(texts, modes, {}, monitors={MONITOR.name: ObservedService(phase)})
+    return Situation(desired=after, previous=before, base=1, seen=seen)
+
+
+def shown(plan: Plan) -> list[tuple[Action, str]]:
+    """Steps without those of files."""
+    return [(step.action, step.reason) for step in plan.steps if step.action is not Action.WRITE]
+
+
+def test_nothing_to_do_is_no_step() -> None:
+    """It runs, and its files are as they must be."""
+    assert make_plan(situation(desired(), desired())).empty
+
+
+def test_a_changed_rule_is_a_reload() -> None:
+    """Without a gap."""
+    steps = shown(make_plan(situation(desired(rules="new"), desired())))
+    assert steps[-1] == (Action.RELOAD_MONITOR, "genesis.rules.yml changes")
+    assert Action.STOP_MONITOR not in dict(steps)
+
+
+def test_a_changed_unit_stops_it_before_the_files_change_and_starts_it_last() -> None:
+    """So that the process manager never sees a half."""
+    plan = make_plan(situation(desired(unit="new"), desired()))
+    actions = [step.action for step in plan.steps]
+    assert actions == [Action.STOP_MONITOR, Action.WRITE, Action.RELOAD, Action.START_MONITOR]
+
+
+@pytest.mark.parametrize("phase", [Phase.STOPPED, Phase.FAILED, Phase.ABSENT])
+def test_one_that_does_not_run_is_started(phase: Phase) -> None:
+    """Whatever the reason."""
+    assert Action.START_MONITOR in dict(shown(make_plan(situation(desired(), desired(), phase))))
+
+
+def test_one_that_left_the_stack_is_stopped_also_when_nobody_saw_it_run() -> None:
+    """As on the way back from an apply that failed."""
+    gone = situation(Desired("t", "", {}, {}, ()), desired())
+    blind = replace(gone, seen=replace(gone.seen, monitors={}))
+    for one in (gone, blind):
+        assert (Action.STOP_MONITOR, "no longer in the stack") in shown(make_plan(one))
+
+
+def test_an_interrupted_run_may_not_have_reloaded_it() -> None:
+    """Its files are in place already, and it is reloaded all the same."""
+    plan = make_plan(replace(situation(desired(), desired()), unfinished=(MONITOR.name,)))
+    assert Action.RELOAD_MONITOR in dict(shown(plan))
+
+
+def test_a_stranger_on_its_port_blocks_the_plan_and_is_named() -> None:
+    """Such as the one that Debian's package starts."""
+    one = situation(desired(), desired(), Phase.STOPPED)
+    holder = Listener(9090, 7, "prometheus", 0)
+    plan = make_plan(replace(one, seen=replace(one.seen, listeners={9090: holder})))
+    assert "9090" in plan.blockers[0]
+    assert "mode: external" in plan.blockers[0]
+
+
+def test_a_prometheus_that_runs_already_is_told_of_changed_and_removed_files() -> None:
+    """And of nothing else."""
+    reader = Reader("http://127.0.0.1:1/-/reload", (RULES,))
+    outside = replace(desired(), monitors={}, reader=reader)
+    changed = replace(desired(rules="new"), monitors={}, reader=reader)
+    assert (Action.TELL, "genesis.rules.yml changes") in shown(make_plan(situation(changed, outside)))
+    assert (Action.TELL, "genesis.rules.yml changes") in shown(
+        make_plan(situation(Desired("t", "", {}, {}, ()), outside))
+    )
+    assert make_plan(situation(outside, outside)).empty
+
+
+@pytest.mark.parametrize(
+    ("metrics", "good"),
+    [
+        (None, False),
+        ({"up": 1.0}, True),
+        ({GOOD: 0.0}, False),
+        (
+            {GOOD: 1.0, WHEN: 99.0},
+            False,
+        ),
+        (
+            {GOOD: 1.0, WHEN: 100.5},
+            True,
+        ),
+    ],
+)
+def test_a_configuration_counts_once_it_was_taken(metrics: dict[str, float] | None, *, good: bool) -> None:
+    """Not answering, refused, and taken before it was asked for are all not yet."""
+    assert loaded(metrics, since=100.0) is good
