@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from genesis_stack.client.errors import LocalLLMError
+from genesis_stack.client.errors import ConfigurationError, LocalLLMError
 from genesis_stack.client.messages import Messages
 from genesis_stack.client.results import Completion
 
@@ -48,6 +48,8 @@ async def in_order(
 
     `progress` None shows a bar on a terminal only. Cancellation, and what is no LocalLLMError, ends all.
     """
+    if concurrency < 1:
+        raise ConfigurationError(f"concurrency is {concurrency}", remedy="let at least one prompt run")
     outcomes: dict[int, Completion | LocalLLMError] = {}
     waiting = iter(enumerate(prompts))
     with _bar(len(prompts), progress) as advance:

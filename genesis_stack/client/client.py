@@ -9,7 +9,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, Unpack, cast
 
-from genesis_stack.client.errors import ClosedError, LocalLLMError, MalformedResponseError, ToolError
+from genesis_stack.client.errors import (
+    ClosedError,
+    ConfigurationError,
+    LocalLLMError,
+    MalformedResponseError,
+    ToolError,
+)
 from genesis_stack.client.results import Completion, Embeddings, Health, ModelInfo, Structured, embeddings_of
 
 if TYPE_CHECKING:
@@ -51,6 +57,9 @@ class LocalLLMClient:
 
         if isinstance(config, str):
             settings["endpoints"] = config
+        elif config is not None and settings:
+            remedy = "put them into the config, or give keywords alone"
+            raise ConfigurationError(f"a config and {', '.join(settings)} beside it", remedy=remedy)
         self._config = config if isinstance(config, LocalLLMConfig) else LocalLLMConfig.build(**settings)
         self._opened: Session | None = None
 

@@ -169,6 +169,13 @@ class LocalLLMConfig(BaseSettings):
         return found
 
     @model_validator(mode="after")
+    def _fits_into_a_header(self) -> Self:
+        key = "" if self.api_key is None else self.api_key.get_secret_value()
+        if not all("!" <= character <= "~" for character in key):
+            raise ValueError("api_key has characters that no key has: spaces, line breaks or non-ASCII")
+        return self
+
+    @model_validator(mode="after")
     def _signs_with_a_name(self) -> Self:
         if self.hmac_secret is not None and self.key_id is None:
             try:

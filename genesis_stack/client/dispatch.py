@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 
 from genesis_stack.client.bucket import Bucket
 from genesis_stack.client.config import Endpoint, LocalLLMConfig
-from genesis_stack.client.errors import LocalLLMError, OwnLimitError, UnavailableError
+from genesis_stack.client.errors import CircuitOpenError, LocalLLMError, OwnLimitError, UnavailableError
 from genesis_stack.client.hedge import hedged
 from genesis_stack.client.integrity import Verifier
 from genesis_stack.client.replicas import Lease, Replica, Replicas
@@ -152,6 +152,7 @@ class Dispatcher:
             lease.settle(failure)
             if isinstance(failure, LocalLLMError):
                 failure.model = failure.model or run.model
+                run.failures.append(failure)
             raise
 
 
@@ -167,13 +168,21 @@ class _Run(Generic[Result]):
     numbers: Iterator[int]
     degraded: Degraded | None
     tried: set[Replica] = field(default_factory=set)
+    failures: list[LocalLLMError] = field(default_factory=list)
 
     async def answer(self, hedge_after: float | None) -> Result:
-        """The first answer of the model's servers; the last failure if there is none."""
+        """The first answer of the model's servers; the last failure if there is none.
+
+        A circuit that opens between two attempts is no news: what opened it is.
+        """
         attempt = self._attempt if hedge_after is None else partial(self._hedged, hedge_after)
-        return await retried(
-            attempt, self.dispatcher.retry, deadline=self.order.deadline, elsewhere=self._others
-        )
+        deadline, elsewhere = self.order.deadline, self._others
+        try:
+            return await retried(attempt, self.dispatcher.retry, deadline=deadline, elsewhere=elsewhere)
+        except CircuitOpenError:
+            if self.failures:
+                raise self.failures[-1] from None
+            raise
 
     async def _attempt(self) -> Result:
         return await self.dispatcher.attempt(self, next(self.numbers))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Literal, TypedDict, cast
 
@@ -58,6 +59,9 @@ class ChatOptions(ToolOptions, total=False):
     response_format: Mapping[str, Any]
 
 
+_WELL_FORMED: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+"""A request id that servers take over."""
+
 _ALL: Final = frozenset(ChatOptions.__annotations__)
 _ROUTING: Final = frozenset({"model", "task", "tags", "deadline", "hedge_after", "request_id", "extra"})
 
@@ -66,13 +70,17 @@ def body_of(options: Options) -> dict[str, Any]:
     """The part of the options that travels to the server.
 
     Raises:
-        ConfigurationError: there is no such option; the message names the nearest.
+        ConfigurationError: there is no such option (the message names the nearest), or a malformed id.
     """
     for name in options:
         if name not in _ALL:
             near = difflib.get_close_matches(name, _ALL, n=1)
             remedy = f"did you mean {near[0]}?" if near else "put fields of other servers into extra={...}"
             raise ConfigurationError(f"there is no option {name!r}", remedy=remedy)
+    if not _WELL_FORMED.fullmatch(options.get("request_id", "id")):
+        raise ConfigurationError(
+            "the request_id is malformed", remedy=f"it must match {_WELL_FORMED.pattern}"
+        )
     body = {name: value for name, value in options.items() if name not in _ROUTING}
     if tools := cast("ChatOptions", options).get("tools"):
         body["tools"] = [tool if isinstance(tool, Mapping) else _tool(tool).definition() for tool in tools]

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Final
 from urllib.parse import urlsplit
+
+from genesis_stack.client.errors import LocalLLMError
 
 MASK: Final = "[redacted]"
 LONGEST: Final = 300
@@ -27,6 +30,16 @@ def scrubbed(message: str, body: Mapping[str, Any]) -> str:
         if len(text) >= _SHORTEST and text in message:
             message = message.replace(text, MASK)
     return message if len(message) <= LONGEST else f"{message[: LONGEST - 1]}…"
+
+
+@contextmanager
+def without_context() -> Iterator[None]:
+    """Cut httpx's exceptions off ours: they hold the request, prompt and key and all."""
+    try:
+        yield
+    except LocalLLMError as error:
+        error.__context__ = error.__cause__ = None
+        raise
 
 
 def _texts(value: Any) -> Iterator[str]:

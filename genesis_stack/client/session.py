@@ -16,6 +16,7 @@ from genesis_stack.client.errors import ClosedError, MalformedResponseError, Una
 from genesis_stack.client.images import Images
 from genesis_stack.client.messages import Messages, has_images, listed, prefix_of, written
 from genesis_stack.client.options import ChatOptions, Options, body_of
+from genesis_stack.client.redaction import without_context
 from genesis_stack.client.results import Completion, Origin, completion_of
 from genesis_stack.client.retry import retried
 from genesis_stack.client.route import Route
@@ -48,8 +49,8 @@ class Session:
 
     def deadline(self, options: Mapping[str, Any]) -> float:
         """When a call that starts now must have ended, in the event loop's time."""
-        seconds = options.get("deadline") or self.config.timeouts.deadline
-        return asyncio.get_running_loop().time() + float(seconds)
+        seconds = float(options.get("deadline", self.config.timeouts.deadline))
+        return asyncio.get_running_loop().time() + seconds
 
     async def dispatcher(self, deadline: float) -> Dispatcher:
         """The dispatcher, once it is known which models the servers have."""
@@ -109,7 +110,8 @@ class Session:
     async def listing(self, url: str, deadline: float) -> list[dict[str, Any]]:
         """What `/v1/models` of a server lists; raises LocalLLMError."""
         exchange = Exchange(url, "/v1/models", deadline, secrets.token_hex(16))
-        models = (await self.transport.json(exchange)).get("data")
+        with without_context():
+            models = (await self.transport.json(exchange)).get("data")
         if isinstance(models, list) and all(isinstance(model, dict) and "id" in model for model in models):
             return models
         raise MalformedResponseError(f"{url} lists no models", endpoint=url)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pydantic_core import to_json
 
-from genesis_stack.client.errors import LocalLLMError
+from genesis_stack.client.redaction import without_context
 from genesis_stack.client.results import Completion, Usage
 from genesis_stack.protocol import telemetry as names
 
@@ -55,7 +55,7 @@ class Tracing:
         """The span around a call, with its retries and fallbacks."""
         tracer = _tracer()
         if tracer is None:
-            with _without_context():
+            with without_context():
                 yield CallSpan(request_id or secrets.token_hex(16), operation)
             return
         span = tracer.start_span(names.SPAN_COMPLETE, attributes=self._asked(operation, model, body))
@@ -66,7 +66,7 @@ class Tracing:
         started = time.perf_counter()
         error: str | None = None
         try:
-            with _without_context():
+            with without_context():
                 yield call
         except BaseException as failure:
             error = type(failure).__name__
@@ -156,13 +156,3 @@ def _mark(span: Span, error: str) -> None:
 
     span.set_attribute(names.ERROR_TYPE, error)
     span.set_status(StatusCode.ERROR, error)
-
-
-@contextmanager
-def _without_context() -> Iterator[None]:
-    """Cut httpx's exceptions off ours: they hold the request, prompt and key and all."""
-    try:
-        yield
-    except LocalLLMError as error:
-        error.__context__ = error.__cause__ = None
-        raise

@@ -14,11 +14,13 @@ from pydantic_core import from_json, to_json
 
 from genesis_stack.client.config import LocalLLMConfig
 from genesis_stack.client.errors import (
+    ClosedError,
+    ConfigurationError,
     ConnectionFailedError,
     DeadlineExceededError,
     MalformedResponseError,
 )
-from genesis_stack.client.redaction import shown_url
+from genesis_stack.client.redaction import shown_url, without_context
 from genesis_stack.client.refusals import refusal
 from genesis_stack.client.signing import auth_of
 from genesis_stack.client.sse import EventReader, EventTooLongError
@@ -68,8 +70,9 @@ class Transport:
 
     async def probe(self, exchange: Exchange) -> dict[str, Any]:
         """What `/health` tells, also of a server that is not ready; raises LocalLLMError."""
+        request = self._request(exchange)
         async with self._guarded(exchange, None):
-            response = await self._http.send(self._request(exchange), stream=True)
+            response = await self._http.send(request, stream=True)
         try:
             return _object(await self._content(response, exchange, _MOST_REFUSAL), exchange)
         finally:
@@ -78,12 +81,14 @@ class Transport:
     async def fetch(self, url: str, deadline: float, most: int) -> bytes:
         """A file from somewhere else, without our credentials; raises LocalLLMError."""
         exchange = Exchange(shown_url(url), "", deadline, request_id="")
-        async with self._guarded(exchange, None):
-            response = await self._http.send(self._http.build_request("GET", url), auth=None, stream=True)
-        try:
-            content = await self._content(response, exchange, most)
-        finally:
-            await response.aclose()
+        with without_context():
+            async with self._guarded(exchange, None):
+                request = self._http.build_request("GET", url)
+                response = await self._http.send(request, auth=None, stream=True)
+            try:
+                content = await self._content(response, exchange, most)
+            finally:
+                await response.aclose()
         if response.status_code == httpx.codes.OK:
             return content
         raise ConnectionFailedError(f"{exchange.url} answered {response.status_code}", endpoint=exchange.url)
@@ -121,11 +126,13 @@ class Transport:
         )
 
     def _request(self, exchange: Exchange) -> httpx.Request:
+        if self._http.is_closed:
+            raise ClosedError("this client is closed", request_id=exchange.request_id)
         headers = {REQUEST_ID: exchange.request_id, **exchange.headers}
         if exchange.body is None:
             return self._http.build_request("GET", exchange.url + exchange.path, headers=headers)
         headers["Content-Type"] = "application/json"
-        content = to_json(exchange.body)
+        content = _json(exchange)
         return self._http.build_request(
             "POST", exchange.url + exchange.path, content=content, headers=headers
         )
@@ -193,6 +200,16 @@ class EventSource:
     async def close(self) -> None:
         """Let go of the connection; a response that was not read to its end takes it along."""
         await self._response.aclose()
+
+
+def _json(exchange: Exchange) -> bytes:
+    """The body as it travels; NaN goes as NaN, so that the server refuses it instead of guessing."""
+    try:
+        return to_json(exchange.body, inf_nan_mode="constants")
+    except (ValueError, UnicodeError):
+        message = "the request cannot be written as JSON"
+        remedy = "give plain values, and text without lone surrogates"
+        raise ConfigurationError(message, remedy=remedy, request_id=exchange.request_id) from None
 
 
 def parsed(data: bytes, exchange: Exchange) -> dict[str, Any]:

@@ -21,13 +21,17 @@ from client.stand_in import (
     stream_reply,
 )
 from genesis_stack.client import (
+    CircuitOpenError,
     ConfigurationError,
+    DeadlineExceededError,
     EnsembleError,
     IntegrityError,
     LocalLLMClient,
+    LocalLLMError,
     MalformedResponseError,
     Message,
     OverloadedError,
+    ServerFaultError,
     StreamInterruptedError,
     UnavailableError,
 )
@@ -384,3 +388,64 @@ async def _all(client: LocalLLMClient, prompt: str) -> Any:
 async def _replicas(client: LocalLLMClient) -> Any:
     session = client._session
     return (await session.dispatcher(session.deadline({}))).replicas.every()
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        ({"request_id": "a\r\nb"}, "request_id"),
+        ({"extra": {"x": object()}}, "JSON"),
+        ({"stop": "\ud800"}, "surrogates"),
+    ],
+)
+async def test_what_cannot_be_sent_is_the_callers_error(options: dict[str, Any], word: str) -> None:
+    """And no fault of the server: its breaker stays closed."""
+    async with (
+        stand_in(always(chat_reply())) as server,
+        client_of(at(server.url), breaker={"failures": 1}) as client,
+    ):
+        with pytest.raises(ConfigurationError, match=word):
+            await client.complete_text("Hi.", **options)
+        await client.complete_text("Hi.")
+    assert len(server.requests) == 1
+
+
+async def test_a_batch_without_workers_is_an_error() -> None:
+    """Instead of nothing at all."""
+    async with stand_in(always(chat_reply())) as server, client_of(at(server.url)) as client:
+        with pytest.raises(ConfigurationError, match="concurrency"):
+            await client.complete_batch(["Hi."], concurrency=0)
+
+
+async def test_no_time_is_no_time() -> None:
+    """A deadline of nothing is not the default one."""
+    slow = Reply(after=30, body=chat_reply().body)
+    async with stand_in(always(slow)) as server, client_of(at(server.url)) as client:
+        with pytest.raises(DeadlineExceededError):
+            await client.complete_text("Hi.", deadline=0)
+
+
+async def test_a_client_that_is_closed_under_a_call_ends_it_with_an_error() -> None:
+    """Typed, and at once."""
+    slow = Reply(after=30, body=chat_reply().body)
+    async with stand_in(always(slow)) as server:
+        client = client_of(at(server.url), retry={"attempts": 3, "initial": 0.05, "cap": 0.05})
+        async with client:
+            call = asyncio.create_task(client.complete_text("Hi."))
+            while not server.requests:  # noqa: ASYNC110 -- the stand-in has no event to wait for
+                await asyncio.sleep(0.005)
+        with pytest.raises(LocalLLMError):
+            await asyncio.wait_for(call, 5)
+
+
+async def test_an_open_circuit_hides_no_reason() -> None:
+    """When it opens between two attempts, the caller learns what opened it."""
+    async with (
+        stand_in(always(error_reply(500, "disk on fire"))) as server,
+        client_of(at(server.url), breaker={"failures": 2}) as client,
+    ):
+        with pytest.raises(ServerFaultError, match="disk on fire"):
+            await client.complete_text("Hi.")
+        with pytest.raises(CircuitOpenError):
+            await client.complete_text("Hi.")
+    assert len(server.requests) == 2

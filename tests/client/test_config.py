@@ -56,6 +56,7 @@ def test_secrets_may_come_from_files(tmp_path: Path) -> None:
         ({"endpoints": "http://a:1", "tiemout": 3}, "tiemout"),
         ({"endpoints": "http://a:1", "api_key_file": "/nowhere/hunter2"}, "api_key_file"),
         ({"endpoints": "[{"}, "endpoints"),
+        ({"endpoints": "http://a:1", "api_key": "hunter2\nhunter2"}, "api_key"),
         ({}, "endpoints"),
     ],
 )
@@ -65,6 +66,12 @@ def test_bad_settings_are_named_and_no_value_is_repeated(settings: dict[str, obj
         LocalLLMClient(**settings)
     if "api_key_file" not in settings:
         assert "hunter2" not in str(caught.value)
+
+
+def test_a_config_and_keywords_beside_it_are_an_error() -> None:
+    """One of them would be ignored."""
+    with pytest.raises(ConfigurationError, match="api_key"):
+        LocalLLMClient(LocalLLMConfig.build(endpoints="http://a:1"), api_key="x")
 
 
 def test_no_repr_shows_a_secret() -> None:

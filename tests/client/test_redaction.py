@@ -55,9 +55,10 @@ async def test_a_connection_that_fails_leaks_nothing_either() -> None:
         proxy.always(Fault(reset_after=0))
         settings = {"endpoints": [{"url": proxy.url, "model": MODEL}], "api_key": KEY}
         async with LocalLLMClient(**settings, retry={"attempts": 1}) as client:
-            with pytest.raises(LocalLLMError) as caught:
-                await client.complete_text(PROMPT)
-    assert list(_reachable(caught.value)) == [caught.value]
+            for call in (client.complete_text(PROMPT), client.models(), client.tokenize(PROMPT)):
+                with pytest.raises(LocalLLMError) as caught:
+                    await call
+                assert list(_reachable(caught.value)) == [caught.value]
 
 
 async def test_no_repr_shows_what_was_said() -> None:
