@@ -1,52 +1,26 @@
-"""Spans as lines of OTLP's JSON, for a server that has no network.
-
-One ExportTraceServiceRequest a line, which a collector's `otlpjsonfile` receiver reads later; see
-OpenTelemetry's "OTLP file exporter" and "JSON protobuf encoding": ids are hex, enums are numbers.
-"""
+"""Spans as lines of OTLP's JSON, for a server that has no network; a collector reads them later."""
 
 from __future__ import annotations
 
-import base64
-import json
 import logging
 import sys
 from collections.abc import Sequence
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from google.protobuf.json_format import MessageToDict
-from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from genesis_stack.server.config_file import ConfigError
+from genesis_stack.server.otlp_json import line_of
 
 FILE_BYTES: Final = 16 * 1024 * 1024
 """Size at which the file becomes `.1`: nobody else rotates it."""
 FILES: Final = 4
 """Rotated files that are kept."""
 
-_IDS: Final = ("traceId", "spanId", "parentSpanId")
-
 _log = logging.getLogger(__name__)
-
-
-def line_of(spans: Sequence[ReadableSpan]) -> str:
-    """One batch as one line of JSON."""
-    request: dict[str, Any] = MessageToDict(encode_spans(spans), use_integers_for_enums=True)
-    for resource in request["resourceSpans"]:
-        for scope in resource["scopeSpans"]:
-            for span in scope["spans"]:
-                _spell_ids_in_hex(span)
-    return json.dumps(request, separators=(",", ":"))
-
-
-def _spell_ids_in_hex(span: dict[str, Any]) -> None:
-    """Protobuf's own JSON would have base64."""
-    for name in _IDS:
-        if name in span:
-            span[name] = base64.b64decode(span[name]).hex()
 
 
 class StdoutExporter(SpanExporter):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -16,10 +18,15 @@ from threading import Thread
 from typing import Any
 
 import pytest
+from google.protobuf.json_format import Parse
+from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from scripted_engine import ScriptedEngine, saying
-from serving import Served, serving
+from serving import MODEL, Served, serving
 
 from genesis_stack.engine.interface import FinishReason
 from genesis_stack.protocol import telemetry as names
@@ -29,6 +36,7 @@ from genesis_stack.server.config_file import ConfigError, ConfigFile
 from genesis_stack.server.span_lines import FileExporter
 
 CALLER = TraceContext("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331", sampled=True)
+CHAT = {"model": MODEL, "messages": [{"role": "user", "content": "hi"}], "temperature": 0.5}
 PROMPT = "the colour of the garden gate"
 
 
@@ -157,6 +165,31 @@ async def test_spans_on_stdout_are_one_json_object_a_line(
         await served.http.get("/v1/models")
     (line,) = capsys.readouterr().out.splitlines()
     assert "resourceSpans" in json.loads(line)
+
+
+async def test_lines_are_what_a_collector_would_have_got(config: ServeConfig, tmp_path: Path) -> None:
+    """Read as protobuf's JSON they are the messages that OpenTelemetry's own encoder makes."""
+    path = tmp_path / "traces.jsonl"
+    engine = ScriptedEngine(saying(finish=FinishReason.ERROR))
+    exported: list[ReadableSpan] = []
+    async with tracing(config, engine, exporter="file", file=str(path)) as served:
+        tap = InMemorySpanExporter()
+        served.app.tracing._provider.add_span_processor(SimpleSpanProcessor(tap))  # type: ignore[attr-defined]
+        state = {"traceparent": CALLER.header(), "tracestate": "vendor=1,other=a"}
+        await served.post("/v1/chat/completions", CHAT, **state)
+        exported += tap.get_finished_spans()
+    (line,) = path.read_text(encoding="utf-8").splitlines()
+    read = Parse(_with_base64_ids(line), ExportTraceServiceRequest())
+    assert read == encode_spans(exported)
+
+
+def _with_base64_ids(line: str) -> str:
+    """OTLP spells ids in hex where protobuf's own JSON has base64."""
+    return re.sub(
+        r'"(traceId|spanId|parentSpanId)":"([0-9a-f]+)"',
+        lambda id_: f'"{id_[1]}":"{base64.b64encode(bytes.fromhex(id_[2])).decode()}"',
+        line,
+    )
 
 
 async def test_a_collector_gets_spans_and_the_secret_header(config: ServeConfig, tmp_path: Path) -> None:
