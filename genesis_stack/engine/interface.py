@@ -175,6 +175,14 @@ class Delta:
 
 
 @dataclass(frozen=True, slots=True)
+class Ranking:
+    """How well each document answers a query, 0 to 1, in the order given; `tokens` is what was read."""
+
+    scores: tuple[float, ...]
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
 class EngineInfo:
     """What is loaded; it does not change while the engine lives.
 
@@ -356,6 +364,9 @@ class Engine(Protocol):
 
     async def embed(self, inputs: Sequence[Sequence[Token]]) -> list[list[float]]:
         """One pooled, L2-normalised vector per input; raises InvalidRequestError if the model cannot."""
+
+    async def rank(self, query: str, documents: Sequence[str]) -> Ranking:
+        """Score documents by a query; raises InvalidRequestError if the model cannot."""
 
     def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> list[Token]:
         """Token ids of a text; `parse_special` reads control tokens written in the text as such."""

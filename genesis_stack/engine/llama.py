@@ -8,9 +8,11 @@ import sys
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property, partial
-from typing import Final
+from operator import mul
+from typing import Final, TypeVar
 
 from genesis_stack.engine import bindings
+from genesis_stack.engine.embedder import Embedder
 from genesis_stack.engine.grammar import GrammarCompiler
 from genesis_stack.engine.image_encoder import ImageEncoder
 from genesis_stack.engine.images import NO_IMAGES, Images
@@ -28,8 +30,10 @@ from genesis_stack.engine.interface import (
     ImageSpan,
     InvalidRequestError,
     QueueFullError,
+    Ranking,
     Token,
 )
+from genesis_stack.engine.pairs import pair
 from genesis_stack.engine.report import describe, measure
 from genesis_stack.engine.threads import choose_threads
 from genesis_stack.engine.ticket import DeltaStream, Ticket
@@ -37,6 +41,9 @@ from genesis_stack.engine.worker import Worker
 from genesis_stack.protocol.serve_config import ServeConfig
 
 _log = logging.getLogger("genesis.engine")
+
+Pooled = TypeVar("Pooled", float, list[float])
+"""What an embedding or ranking model makes of one input."""
 
 _SWITCH_INTERVAL: Final = 0.0005
 """Seconds a thread may hold the interpreter while another waits for it.
@@ -158,32 +165,57 @@ class LlamaEngine:
 
     async def embed(self, inputs: Sequence[Sequence[Token]]) -> list[list[float]]:
         """Embed on the engine's thread."""
-        worker = self._ready_worker()
-        embedder = worker.embedder
-        if embedder is None:
+        if self._config.task != "embedding":
             raise InvalidRequestError(
-                f"{self._config.model} generates text; embeddings need a model of task `embedding`.",
+                f"{self._config.model} makes no embeddings; they need a model of task `embedding`.",
                 param="model",
             )
+        worker = self._ready_worker()
         runs = [_tokens(tokens, worker.model.n_vocab, param="input") for tokens in inputs]
+        return await self._pool(worker, runs, Embedder.embed)
+
+    async def rank(self, query: str, documents: Sequence[str]) -> Ranking:
+        """Score each document with the query by a ranking model, or by the angle of their embeddings."""
+        worker = self._ready_worker()
+        match self._config.task:
+            case "rerank":
+                runs = [pair(worker.model, query, document) for document in documents]
+                scores = await self._pool(worker, runs, Embedder.score)
+            case "embedding":
+                tokenize = partial(worker.model.tokenize, add_special=True, parse_special=False)
+                runs = [tokenize(text) for text in (query, *documents)]
+                asked, *vectors = await self._pool(worker, runs, Embedder.embed)
+                scores = [max(0.0, sum(map(mul, asked, vector))) for vector in vectors]
+            case _:
+                raise InvalidRequestError(
+                    f"{self._config.model} ranks nothing; it takes a model of task `rerank` or `embedding`.",
+                    param="model",
+                )
+        return Ranking(tuple(scores), sum(map(len, runs)))
+
+    async def _pool(
+        self, worker: Worker, runs: Sequence[array[int]], pool: Callable[[Embedder, array[int]], Pooled]
+    ) -> list[Pooled]:
+        embedder = worker.embedder
+        assert embedder is not None  # noqa: S101 -- these tasks have one
         for run in runs:
             embedder.check(run)
-        return await asyncio.gather(*(self._embed(worker, partial(embedder.embed, run)) for run in runs))
+        return await asyncio.gather(*(self._pool_one(worker, partial(pool, embedder, run)) for run in runs))
 
-    async def _embed(self, worker: Worker, embed: Callable[[], list[float]]) -> list[float]:
+    async def _pool_one(self, worker: Worker, pool: Callable[[], Pooled]) -> Pooled:
         """One input is one command, so that the thread beats in between."""
         loop = asyncio.get_running_loop()
-        result: asyncio.Future[list[float]] = loop.create_future()
+        result: asyncio.Future[Pooled] = loop.create_future()
 
         def run() -> None:
             if result.cancelled():
                 return
             try:
-                vector = embed()
+                pooled = pool()
             except EngineError as error:
                 loop.call_soon_threadsafe(_fail, result, error)
             else:
-                loop.call_soon_threadsafe(_succeed, result, vector)
+                loop.call_soon_threadsafe(_succeed, result, pooled)
 
         if not worker.post(run):
             raise self._unavailable()
@@ -240,8 +272,8 @@ class LlamaEngine:
             raise InvalidRequestError("The prompt is empty.", param="prompt")
         if request.n < 1:
             raise InvalidRequestError("At least one choice must be asked for.", param="n")
-        if self._config.task == "embedding":
-            raise InvalidRequestError(f"{self._config.model} makes embeddings, not text.", param="model")
+        if self._config.task in {"embedding", "rerank"}:
+            raise InvalidRequestError(f"{self._config.model} generates no text.", param="model")
         wanted = request.sampling.max_tokens
         if request.adapter and request.adapter not in self._config.adapters:
             raise InvalidRequestError(
@@ -298,11 +330,11 @@ def _text(tokens: Sequence[Token], images: Sequence[ImageSpan]) -> Iterator[Toke
     yield from tokens[start:]
 
 
-def _succeed(result: asyncio.Future[list[float]], vector: list[float]) -> None:
+def _succeed(result: asyncio.Future[Pooled], pooled: Pooled) -> None:
     if not result.done():
-        result.set_result(vector)
+        result.set_result(pooled)
 
 
-def _fail(result: asyncio.Future[list[float]], error: EngineError) -> None:
+def _fail(result: asyncio.Future[Pooled], error: EngineError) -> None:
     if not result.done():
         result.set_exception(error)

@@ -71,7 +71,11 @@ class Model:
     @cached_property
     def chat_template(self) -> str | None:
         """The Jinja source of `tokenizer.chat_template`."""
-        source = lib.llama_model_chat_template(self._pointer, None)
+        return self.template(None)
+
+    def template(self, name: str | None) -> str | None:
+        """The source of `tokenizer.chat_template.NAME`."""
+        source = lib.llama_model_chat_template(self._pointer, None if name is None else name.encode())
         return source.decode("utf-8", "replace") if source else None
 
     @cached_property

@@ -143,14 +143,14 @@ class Worker(threading.Thread):
             self.model,
             engine,
             # One input at a time; with more, llama.cpp aborts where the rows are no multiple of them.
-            sequences=1 if config.task == "embedding" else Slots.count(engine.parallel, keep),
+            sequences=1 if config.task in {"embedding", "rerank"} else Slots.count(engine.parallel, keep),
             threads=self.threads,
-            embeddings=config.task == "embedding",
+            embeddings=config.task in {"embedding", "rerank"},
             projector=self.projector,
         )
         for name, ref in config.adapters.items():
             self.context.add_adapter(name, Adapter(ref.path, self.model, scale=ref.scale))
-        if config.task == "embedding":
+        if config.task in {"embedding", "rerank"}:
             self.embedder = Embedder(self.model, self.context)
         self._slots = slots = Slots(
             self.context, self._store, live=engine.parallel, cached=keep, shares=self.model.shares_prefixes
@@ -172,9 +172,15 @@ class Worker(threading.Thread):
             self._load_prefixes()
 
     def _warm_up_embedder(self, embedder: Embedder) -> None:
+        if (embedder.pooling == "rank") != (self._config.task == "rerank"):
+            right = "rerank" if embedder.pooling == "rank" else "embedding"
+            raise EngineError(f"{self.model.description} has the task `{right}`, not `{self._config.task}`")
         tokens = self.model.tokenize(_WARM_UP, add_special=True, parse_special=False)
         embedder.check(tokens)
-        embedder.embed(tokens)
+        if embedder.pooling == "rank":
+            embedder.score(tokens)
+        else:
+            embedder.embed(tokens)
 
     def _warm_up(self, slots: Slots) -> None:
         """One real completion: pages in the weights, builds the graphs, and gives the pace a first idea."""

@@ -13,7 +13,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from genesis_stack.protocol.headers import REQUEST_ID
 from genesis_stack.protocol.serve_config import ServeConfig
-from genesis_stack.server import chat, completions, embeddings, introspect, responses
+from genesis_stack.server import chat, completions, embeddings, introspect, rerank, responses
 from genesis_stack.server.audit import open_trail
 from genesis_stack.server.browsers import check_origin
 from genesis_stack.server.door import Door
@@ -127,6 +127,7 @@ def _routes(config: ServeConfig) -> list[Route]:
         Route("/v1/completions", completions.create_completion, methods=["POST"]),
         Route("/v1/responses", responses.create_response, methods=["POST"]),
         Route("/v1/embeddings", embeddings.create_embeddings, methods=["POST"]),
+        Route("/v1/rerank", rerank.create_ranking, methods=["POST"]),
         Route("/health", introspect.health),
         Route("/metrics", _metrics),
         Route("/props", introspect.props),

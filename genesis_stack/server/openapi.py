@@ -18,6 +18,7 @@ from genesis_stack.server.embeddings import EmbeddingRequest
 from genesis_stack.server.introspect import DetokenizeRequest, TokenizeRequest
 from genesis_stack.server.json_body import ModelRequest, StrictModel
 from genesis_stack.server.openapi_answers import ANSWERS
+from genesis_stack.server.rerank import RerankRequest
 from genesis_stack.server.responses_request import ResponsesRequest
 from genesis_stack.server.shapes import Json
 
@@ -74,6 +75,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     ),
     "/v1/responses": Operation("Answer an input", "Response", ResponsesRequest, _GENERATES, streams=True),
     "/v1/embeddings": Operation("Embed texts", "Embeddings", EmbeddingRequest, _GENERATES),
+    "/v1/rerank": Operation("Order documents by a query", "Ranking", RerankRequest, _GENERATES),
     "/v1/models": Operation("The models of this server: one", "Models"),
     "/v1/models/{model}": Operation("The model by its name", "Model", refusals=NO_MODEL),
     "/health": Operation("Whether the model serves", "Health", open=True),

@@ -92,6 +92,12 @@ ANSWERS: Final[dict[str, Json]] = {
         model=STRING,
         usage=_object(prompt_tokens=COUNT, total_tokens=COUNT),
     ),
+    "Ranking": _object(
+        object=_const("list"),
+        model=STRING,
+        results=_list(_object(index=COUNT, relevance_score=NUMBER)),
+        usage=_object(prompt_tokens=COUNT, total_tokens=COUNT),
+    ),
     "Model": _object(id=STRING, object=_const("model"), created=COUNT, owned_by=STRING, description=STRING),
     "Models": _object(object=_const("list"), data=_list(_ref("Model"))),
     "Health": _object(status=STRING, model=STRING, model_digest=STRING, config_digest=STRING),

@@ -42,6 +42,11 @@ def write_encoder(path: Path, pooling: gguf.PoolingType) -> Path:
         matrix(f"blk.{layer}.ffn_up", FEED_FORWARD, WIDTH)
         matrix(f"blk.{layer}.ffn_down", WIDTH, FEED_FORWARD)
         norm(f"blk.{layer}.layer_output_norm")
+    if pooling is gguf.PoolingType.RANK:
+        matrix("cls", WIDTH, WIDTH)
+        writer.add_tensor("cls.bias", np.zeros(WIDTH, np.float32))
+        writer.add_tensor("cls.output.weight", weights.normal(0, 0.5, (1, WIDTH)).astype(np.float32))
+        writer.add_tensor("cls.output.bias", np.zeros(1, np.float32))
     return _written(writer, path)
 
 

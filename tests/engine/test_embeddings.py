@@ -12,6 +12,7 @@ from engine.running import ask, running
 from engine.synthetic import CONTEXT, WIDTH, write_decoder, write_encoder
 from genesis_stack.engine.interface import EngineError, EngineState, InvalidRequestError
 from genesis_stack.engine.llama import LlamaEngine
+from genesis_stack.protocol.serve_config import Task
 
 MODELS: list[tuple[Callable[[Path, PoolingType], Path], PoolingType]] = [
     (write_encoder, PoolingType.MEAN),
@@ -43,6 +44,41 @@ async def test_embeddings_are_unit_vectors_of_their_text(
         assert first == pytest.approx(again, abs=1e-6)
         assert first == pytest.approx(alone, abs=1e-6)
         assert sum(a * b for a, b in zip(first, other, strict=True)) < 0.999
+
+
+async def test_documents_are_ranked_by_a_models_head(tmp_path: Path) -> None:
+    """Each with the query, whoever else is ranked: 0 to 1, the same for the same, its tokens counted."""
+    weights = write_encoder(tmp_path / "model.gguf", PoolingType.RANK)
+    async with running(weights, task="rerank", context=CONTEXT) as engine:
+        documents = ["a lighthouse", "two ships", "a lighthouse"]
+        ranking = await engine.rank("light", documents)
+        assert ranking.scores[0] == pytest.approx(ranking.scores[2], abs=1e-6)
+        assert ranking.scores[0] != pytest.approx(ranking.scores[1], abs=1e-6)
+        assert all(0 < score < 1 for score in ranking.scores)
+        assert (await engine.rank("ships", documents[:1])).scores[0] != pytest.approx(ranking.scores[0])
+        alone = [(await engine.rank("light", [document])) for document in documents]
+        assert [one.scores[0] for one in alone] == pytest.approx(ranking.scores, abs=1e-6)
+        assert sum(one.tokens for one in alone) == ranking.tokens
+
+
+async def test_embeddings_rank_by_their_angle(tmp_path: Path) -> None:
+    """The query itself comes first."""
+    weights = write_encoder(tmp_path / "model.gguf", PoolingType.MEAN)
+    async with running(weights, task="embedding", context=CONTEXT) as engine:
+        scores = (await engine.rank("two ships", ["a lighthouse", "two ships"])).scores
+        assert scores[1] == pytest.approx(1.0, abs=1e-5)
+        assert 0 <= scores[0] < scores[1]
+
+
+@pytest.mark.parametrize(("pooling", "task"), [(PoolingType.RANK, "embedding"), (PoolingType.MEAN, "rerank")])
+async def test_a_model_declared_for_the_other_task_does_not_start(
+    tmp_path: Path, pooling: PoolingType, task: Task
+) -> None:
+    """It says for which it is."""
+    weights = write_encoder(tmp_path / "model.gguf", pooling)
+    with pytest.raises(EngineError, match="has the task"):
+        async with running(weights, task=task, context=CONTEXT):
+            pass
 
 
 @pooled

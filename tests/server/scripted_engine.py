@@ -20,6 +20,7 @@ from genesis_stack.engine.interface import (
     Image,
     ImagePrompt,
     InvalidRequestError,
+    Ranking,
     Timings,
     Token,
     Usage,
@@ -117,6 +118,11 @@ class ScriptedEngine:
                 yield delta
         finally:
             self.closed.append(request.request_id)
+
+    async def rank(self, query: str, documents: Sequence[str]) -> Ranking:
+        """By the share of a document's letters that the query has."""
+        scores = tuple(sum(letter in query for letter in text) / len(text) for text in documents)
+        return Ranking(scores, len(query) + sum(map(len, documents)))
 
     async def prepare_image(self, image: Image) -> ImagePrompt:  # noqa: ARG002 -- the interface's
         """It reads text only."""
