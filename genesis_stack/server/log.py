@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any, Final, TextIO
 
+from genesis_stack.protocol.log_entry import text_of
 from genesis_stack.protocol.serve_config import LogsConfig
 from genesis_stack.server.content import input_json, output_json
 from genesis_stack.server.errors import CLIENT_CLOSED_REQUEST
@@ -103,16 +104,20 @@ def _fields(record: logging.LogRecord) -> dict[str, Any]:
     return {name: value for name, value in vars(record).items() if name not in _STANDARD}
 
 
+def _entry(record: logging.LogRecord) -> dict[str, Any]:
+    return {
+        "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+        "level": record.levelname.lower(),
+        "event": record.getMessage(),
+        **_fields(record),
+    }
+
+
 class _JsonFormatter(logging.Formatter):
     """A JSON object a line; a line break in any value is escaped, so no client can forge a line."""
 
     def format(self, record: logging.LogRecord) -> str:
-        entry = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
-            "level": record.levelname.lower(),
-            "event": record.getMessage(),
-            **_fields(record),
-        }
+        entry = _entry(record)
         if record.exc_info:
             entry["traceback"] = self.formatException(record.exc_info)
         return json.dumps(entry, default=str)
@@ -172,29 +177,12 @@ def _priority(record: logging.LogRecord) -> int:
 
 
 class _TextFormatter(logging.Formatter):
-    """Time, event and `name=value` pairs; the level has a colour."""
+    """For people."""
 
     def __init__(self, *, colours: bool) -> None:
         super().__init__()
         self._colours = colours
 
     def format(self, record: logging.LogRecord) -> str:
-        time = datetime.fromtimestamp(record.created, UTC).astimezone().strftime("%H:%M:%S")
-        level = self._coloured(f"{record.levelname.lower():7}", _COLOURS.get(record.levelname, "0"))
-        pairs = " ".join(
-            f"{self._coloured(name, '36')}={_plain(value)}" for name, value in _fields(record).items()
-        )
-        line = f"{self._coloured(time, '2')} {level} {_plain(record.getMessage())} {pairs}".rstrip()
+        line = text_of(_entry(record), colours=self._colours)
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
-
-    def _coloured(self, text: str, code: str) -> str:
-        return f"\x1b[{code}m{text}\x1b[0m" if self._colours else text
-
-
-_COLOURS: Final = {"DEBUG": "2", "INFO": "32", "WARNING": "33", "ERROR": "31", "CRITICAL": "31"}
-
-
-def _plain(value: object) -> str:
-    """Without quotes where nothing needs them; control characters never reach the terminal."""
-    text = str(value)
-    return text if text.isprintable() else repr(text)
