@@ -10,6 +10,7 @@ from genesis_stack.render import ResolvedModel
 from genesis_stack.render.serve import config_file, serve_config
 from genesis_stack.spec.load import loads
 from genesis_stack.spec.model import Stack
+from genesis_stack.spec.monitoring import Logs, Monitoring
 
 LAYOUT = Layout.system()
 RESOLVED = ResolvedModel(FileRef(path="/models/x", sha256="a" * 64, size=5))
@@ -70,3 +71,13 @@ def test_a_prefix_cache_gets_a_place_only_if_it_has_disk() -> None:
     )
     assert without.engine.prefix_cache_dir is None
     assert with_disk.engine.prefix_cache_dir == "/var/lib/genesis-stack/prefix-cache/smol"
+
+
+@pytest.mark.parametrize(("declared", "sink"), [("journal", "file"), ("file", "file"), ("off", "off")])
+def test_without_a_journal_the_audit_record_is_a_file(declared: str, sink: str) -> None:
+    """Below the state, a directory a model."""
+    logged = stack().model_copy(
+        update={"monitoring": Monitoring(logs=Logs.model_validate({"audit": declared}))}
+    )
+    audit = serve_config(logged, "smol", RESOLVED, LAYOUT).audit
+    assert (audit.sink, audit.directory) == (sink, "/var/lib/genesis-stack/logs/smol")
