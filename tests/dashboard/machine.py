@@ -38,12 +38,14 @@ def free_port() -> int:
 
 @dataclass
 class Machine:
-    """Models by name on ports of their own, all SmolLM2."""
+    """Models by name on ports of their own, all SmolLM2; `parts` are further parts of the stack."""
 
     root: Path
     weights: Path
     models: tuple[str, ...] = ("smol", "other")
     ports: dict[str, int] = field(default_factory=dict)
+    parts: dict[str, Any] = field(default_factory=dict)
+    key: str = ""
 
     def __post_init__(self) -> None:
         self.ports = {model: free_port() for model in self.models}
@@ -55,8 +57,8 @@ class Machine:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    def apply(self, **parts: Any) -> None:
-        """Serve the models, with further parts of a stack."""
+    def apply(self) -> None:
+        """Serve the models."""
         models = {
             name: {
                 "description": "SmolLM2 135M Instruct",
@@ -73,11 +75,17 @@ class Machine:
             "name": "demo",
             "defaults": {"reserve": "64MiB", "rollout": {"min_healthy": "200ms", "deadline": "60s"}},
             "models": models,
-            **parts,
+            **self.parts,
         }
         path = self.root / "stack.yaml"
         path.write_text(json.dumps(stack))
         self.cli("apply", str(path))
+
+    def lock(self) -> None:
+        """From now on, only one client is let in."""
+        self.parts["clients"] = {"app": {"models": list(self.models)}}
+        self.apply()
+        self.key = self.cli("clients", "add", "app").strip()
 
     def ask(self, model: str, question: str, tokens: int = 24) -> None:
         """One streamed answer, read to its end."""
@@ -88,7 +96,8 @@ class Machine:
             "stream": True,
         }
         url = f"http://127.0.0.1:{self.ports[model]}/v1/chat/completions"
-        request = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})
+        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {self.key}"}
+        request = urllib.request.Request(url, json.dumps(body).encode(), headers)
         with urllib.request.urlopen(request, timeout=60) as answer:
             answer.read()
 

@@ -38,7 +38,8 @@ def take(path: Path) -> None:
         },
     }
     with machine(WEIGHTS, NAMES) as made, chromium() as browser:
-        made.apply(monitoring=watching)
+        made.parts["monitoring"] = watching
+        made.apply()
         with (
             made.dashboard() as url,
             browser.new_context(viewport={"width": 1240, "height": 700}, locale="en-GB") as context,

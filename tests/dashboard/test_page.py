@@ -24,8 +24,9 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def served(smollm2: Path) -> Iterator[Machine]:
-    """Two models."""
+    """Two models that let in nobody without a key."""
     with machine(smollm2) as made:
+        made.lock()
         yield made
 
 
@@ -124,7 +125,14 @@ def test_it_says_what_it_cannot_know_without_a_prometheus(noted: Noted) -> None:
     """No alerts are not the same as nobody who would evaluate any; longer plots cannot be chosen."""
     assert "no Prometheus is declared" in noted.text("#alerts-source")
     assert noted.page.locator('#span input[value="24h"]').is_disabled()
-    assert noted.text("#applies tbody").startswith("1\tapplied")
+
+
+def test_applies_are_listed_with_how_they_ended(noted: Noted) -> None:
+    """Newest first."""
+    rows = [row.split("\t") for row in noted.text("#applies tbody").splitlines()]
+    assert [(row[0], row[1], row[3]) for row in rows] == [
+        (str(number), "applied", "smol, other") for number in (2, 1)
+    ]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
