@@ -89,8 +89,7 @@ def _wrong_cpu_build(symptoms: Symptoms) -> Iterator[Finding]:
 
 def _out_of_memory(symptoms: Symptoms) -> Iterator[Finding]:
     for patient in symptoms.patients:
-        line = _said(patient, _OOM) or (patient.event if "memory" in patient.event else "")
-        if line:
+        if line := _said(patient, _OOM) or patient.oom:
             service = patient.service
             larger = -(-service.memory * 3 // 2 // 2**20)
             fix = (

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
+import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -18,17 +20,23 @@ from genesis_stack.dashboard.exposition import Exposition
 from genesis_stack.reconcile.apply import Host
 from genesis_stack.reconcile.drift import Drift, find_drift
 from genesis_stack.reconcile.status import last_events
+from genesis_stack.render.systemd import service_name
 from genesis_stack.spec.load import loads
 from genesis_stack.spec.model import Stack
 
 LOG_LINES: Final = 200
+RECENT_SECONDS: Final = 3600.0
+"""How far back a kill by the kernel still matters."""
+KERNEL_TIME: Final = re.compile(r"\[\s*([0-9.]+)\]")
+"""Seconds since the kernel started, before each of its lines."""
 
 
 @dataclass(frozen=True, slots=True)
 class Patient:
     """One model's server: what the process manager, its own answer, its log and its metrics say.
 
-    `event` is what the memory guard of the embedded backend last did to it.
+    `oom` is what was last said of it when memory ran out: by the kernel, or by the memory guard of the
+    embedded backend.
     """
 
     service: Service
@@ -36,7 +44,7 @@ class Patient:
     health: Health
     log: Sequence[str]
     metrics: Exposition
-    event: str
+    oom: str
 
     @property
     def serves(self) -> bool:
@@ -74,13 +82,17 @@ def read_symptoms(host: Host) -> Symptoms:
     desired = generations.load(number)
     seen = host.backend.processes(desired.services)
     events = last_events(host.layout.state / "logs" / "events.jsonl")
+    kernel = _out_of_memory()
     result = generations.result(number) if number is not None else None
     return Symptoms(
         backend=host.backend.name,
         stack=loads(desired.source, f"generation {number}") if number is not None else None,
         state=host.layout.state,
         drift=find_drift(host),
-        patients=[_patient(host, one, seen[one.model], events) for one in desired.services.values()],
+        patients=[
+            _patient(host, one, seen[one.model], kernel, events.get(one.model, ""))
+            for one in desired.services.values()
+        ],
         disk=_disk(host.layout.state),
         now=time.time(),
         last_apply=result.finished if result is not None else None,
@@ -88,7 +100,9 @@ def read_symptoms(host: Host) -> Symptoms:
     )
 
 
-def _patient(host: Host, service: Service, seen: ObservedService, events: Mapping[str, str]) -> Patient:
+def _patient(
+    host: Host, service: Service, seen: ObservedService, kernel: Sequence[str], event: str
+) -> Patient:
     alive = seen.phase in {Phase.RUNNING, Phase.STARTING}
     health = host.backend.health(service) if alive else Health("down")
     return Patient(
@@ -97,7 +111,7 @@ def _patient(host: Host, service: Service, seen: ObservedService, events: Mappin
         health=health,
         log=host.backend.log_tail(service.model, LOG_LINES),
         metrics=_metrics(service) if health.status == "ready" else Exposition({}),
-        event=events.get(service.model, ""),
+        oom=next((line for line in reversed(kernel) if f"/{service_name(service.model)}" in line), event),
     )
 
 
@@ -116,8 +130,22 @@ def _metrics(service: Service) -> Exposition:
         return Exposition({})
 
 
+def _out_of_memory() -> list[str]:
+    """What the kernel said of processes that it killed for memory: lately, and since this system started."""
+    if shutil.which("dmesg") is None:
+        return []
+    uptime = float(Path("/proc/uptime").read_text().split()[0])
+    ticks = int(Path("/proc/1/stat").read_text().rpartition(")")[2].split()[19])
+    since = max(ticks / os.sysconf("SC_CLK_TCK"), uptime - RECENT_SECONDS)
+    lines = process.run(["dmesg"], check=False).stdout.splitlines()
+    found = [(KERNEL_TIME.match(line), line) for line in lines if "oom-kill:" in line]
+    return [line for time_, line in found if time_ and float(time_[1]) >= since]
+
+
 def _synchronized() -> bool | None:
     """What timedatectl(1) says; None without it, and in a container, whose clock is another machine's."""
+    if shutil.which("systemd-detect-virt") is None or shutil.which("timedatectl") is None:
+        return None
     container = process.run(["systemd-detect-virt", "--quiet", "--container"], check=False).returncode == 0
     if container:
         return None

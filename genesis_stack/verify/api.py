@@ -43,6 +43,7 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict)
     shows: Literal["nothing", "key", "forgery", "replay"] = "key"
     times: int = 0
+    kept: int = 16_384
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +131,25 @@ def ask_all(
         for model in models
         for name, request in requests_to(stack, model).items()
     }
+    said, caller = _exchange(remote, program, requests, layout)
+    found: dict[str, dict[str, Answer]] = {}
+    for key, answer in said.items():
+        model, _, name = key.partition("/")
+        found.setdefault(model, {})[name] = answer
+    problem = caller.get("problem", "") if stack.clients else ""
+    return Answers(found, caller.get("client", ""), bool(caller.get("signs")), problem)
+
+
+def ask(
+    remote: Remote, program: PurePosixPath, requests: Mapping[str, Request], layout: Layout
+) -> Mapping[str, Answer]:
+    """Ask anything on the host, in one round trip; answers by name of the request."""
+    return _exchange(remote, program, {name: asdict(one) for name, one in requests.items()}, layout)[0]
+
+
+def _exchange(
+    remote: Remote, program: PurePosixPath, requests: Mapping[str, Any], layout: Layout
+) -> tuple[dict[str, Answer], Mapping[str, Any]]:
     told = {
         "requests": requests,
         "key_file": str(layout.config / KEY_FILE),
@@ -137,11 +157,8 @@ def ask_all(
     }
     said = remote.python(str(program.with_name("python")), "requests.py", json.dumps(told))
     caller = said.pop("caller")
-    found: dict[str, dict[str, Answer]] = {}
-    for key, answer in said.items():
-        model, _, name = key.partition("/")
-        found.setdefault(model, {})[name] = Answer(
-            answer.get("status"), answer.get("body", ""), answer.get("headers", {}), answer.get("error", "")
-        )
-    problem = caller.get("problem", "") if stack.clients else ""
-    return Answers(found, caller.get("client", ""), bool(caller.get("signs")), problem)
+    answers = {
+        name: Answer(one.get("status"), one.get("body", ""), one.get("headers", {}), one.get("error", ""))
+        for name, one in said.items()
+    }
+    return answers, caller

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import PurePosixPath
+from typing import Final
 
 from genesis_stack.errors import GenesisError
 from genesis_stack.layout import Layout
@@ -14,12 +16,18 @@ from genesis_stack.render.serve import config_path
 from genesis_stack.render.systemd import service_name
 from genesis_stack.spec.effective import on_host
 from genesis_stack.spec.model import Model, Stack
-from genesis_stack.verify.api import Answers, ask_all
+from genesis_stack.spec.monitoring import Alertmanager
+from genesis_stack.verify.api import Answer, Answers, ask, ask_all
 from genesis_stack.verify.facts import Facts, FileFact, Process, read_facts
+from genesis_stack.verify.monitors import alert_for_test, counted, requests_to_monitors
 from genesis_stack.verify.remote import Remote, Result, UnreachableError
 from genesis_stack.verify.sandbox import Inside, program_of, try_inside
 
-LAYOUT = Layout.system()
+LAYOUT: Final = Layout.system()
+SCRAPE_MARGIN: Final = 10.0
+ALERT_MARGIN: Final = 20.0
+"""Seconds beyond the declared times until a scrape, or a notification, counts as missing."""
+SENT: Final = "alertmanager_notifications_total"
 
 
 @dataclass(frozen=True)
@@ -81,6 +89,36 @@ class Machine:
         """What every running server answers to every question."""
         running = [name for name in self.stack.models if name in self.facts.processes]
         return ask_all(self.remote, self._program(), self.stack, running, LAYOUT)
+
+    @cached_property
+    def monitors(self) -> Mapping[str, Answer]:
+        """What the stack's own Prometheus and Alertmanager answer."""
+        return ask(self.remote, self._program(), requests_to_monitors(self.stack), LAYOUT)
+
+    def settled(self, name: str, settled: Callable[[Answer], bool]) -> Answer:
+        """An answer of Prometheus, asked for again while it has only just started."""
+        prometheus = self.stack.monitoring.prometheus
+        interval = prometheus.scrape_interval if prometheus else 0.0
+        end = time.monotonic() + 2 * interval + SCRAPE_MARGIN
+        answer = self.monitors[name]
+        while not settled(answer) and time.monotonic() < end:
+            time.sleep(1)
+            wanted = {name: requests_to_monitors(self.stack)[name]}
+            answer = ask(self.remote, self._program(), wanted, LAYOUT)[name]
+        return answer
+
+    def send_test_alert(self, alertmanager: Alertmanager) -> tuple[Answer, Answer]:
+        """Alertmanager's metrics before a test alert and after it was sent on, or should have been."""
+        requests = alert_for_test(self.stack, alertmanager)
+        counters = {"delivered": requests["delivered"]}
+        before = ask(self.remote, self._program(), counters, LAYOUT)["delivered"]
+        ask(self.remote, self._program(), {"alert": requests["alert"]}, LAYOUT)
+        end = time.monotonic() + alertmanager.group_wait + ALERT_MARGIN
+        while True:
+            after = ask(self.remote, self._program(), counters, LAYOUT)["delivered"]
+            if counted(after, SENT) > counted(before, SENT) or time.monotonic() > end:
+                return before, after
+            time.sleep(1)
 
     def ends(self, name: str) -> Mapping[str, tuple[str, str]]:
         """How each attempt from inside a model's sandbox ended.

@@ -19,6 +19,21 @@ STACK: Final = "/root/stack.yaml"
 STORE: Final = "/var/lib/genesis-stack/models/sha256"
 NAME: Final = b"Lc100K Mix1"
 """Words of the model's title, which nothing depends on."""
+CHAT: Final = """
+import http.client, json, sys
+from genesis_stack.protocol.signing import Head, sign
+port, model, tokens, times = int(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+key = open("/run/client.key").read().strip()
+messages = [{"role": "user", "content": "Count."}]
+body = json.dumps({"model": model, "messages": messages, "max_tokens": tokens}).encode()
+head = Head("POST", f"127.0.0.1:{port}".encode(), b"/v1/chat/completions")
+for _ in range(times):
+    fields = sign(head, body, key_id=key.split("_")[1], secret=key.encode())
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
+    connection.request("POST", head.target.decode(), body, {"Content-Type": "application/json", **fields})
+    connection.getresponse().read()
+    connection.close()
+"""
 RENAME: Final = f"""
 import pathlib, sys
 content = pathlib.Path(sys.argv[1]).read_bytes()
@@ -49,6 +64,12 @@ class Pair:
         report: dict[str, Any] = json.loads(done.stdout)
         assert report["kept"] == (done.returncode == 0)
         return report
+
+    def chat(self, model: str, *, tokens: int, times: int = 1, port: int = 8000) -> None:
+        """Ask as the client does, signed, one request after another, whatever is answered."""
+        self.host.write("/run/client.key", self.key, mode=0o600)
+        python = GENESIS_STACK.with_name("python")
+        self.host.run([python, "-c", CHAT, port, model, tokens, times], timeout=180)
 
     def heal(self) -> None:
         """Apply the stack again."""

@@ -108,6 +108,7 @@ def rebound(pair: Pair) -> None:
 def own_again(pair: Pair) -> None:
     """The model is root's, and known to be the one that was verified."""
     pair.host.run(["chown", "root:root", pair.weights("text")])
+    pair.host.run(["chmod", "444", pair.weights("text")])
     pair.heal()
 
 
@@ -198,7 +199,7 @@ SABOTAGES: Final[Mapping[str, Sabotage]] = {
         frozenset({"no_foreign_drop_ins_for_all", DRIFT}),
     ),
     "model that everybody may write": Sabotage(
-        command("chmod", "666", "{text}"), frozenset({"text: owner_and_mode", DRIFT})
+        command("chmod", "666", "{text}"), frozenset({"text: owner_and_mode", DRIFT}), own_again
     ),
     "model of another user": Sabotage(
         command("chown", "nobody", "{text}"), frozenset({"text: owner_and_mode", DRIFT}), own_again
@@ -246,8 +247,9 @@ SABOTAGES: Final[Mapping[str, Sabotage]] = {
         command("rm", f"{STATE}/journal.json"),
     ),
     "no generation in force": Sabotage(
-        command("rm", f"{STATE}/current"),
-        frozenset({"generation_is_of_this_stack", "files_are_as_rendered", DRIFT}),
+        command("mv", f"{STATE}/current", f"{STATE}/away"),
+        frozenset({"generation_is_of_this_stack", "files_are_as_rendered"}),
+        command("mv", "-T", f"{STATE}/away", f"{STATE}/current"),
     ),
     "secret that everybody may read": Sabotage(
         command("chmod", "644", "/etc/genesis-stack/secrets/verifier-key"),

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import click
 import pytest
 
 from genesis_stack.verify.facts import NotRootError, read_facts
@@ -123,7 +124,7 @@ def test_the_page_escapes_what_was_read() -> None:
 
 def test_the_summary_tells_what_is_violated_and_what_was_left_out() -> None:
     """With the reason of each, grouped by promise."""
-    text = to_text(report("holds", "violated", "not checked"))
+    text = click.unstyle(to_text(report("holds", "violated", "not checked")))
     assert "Promise: VIOLATED (1 of 3)" in text
     assert "m: It holds: why" in text
     assert "not checked: m: It holds (why)" in text

@@ -73,7 +73,7 @@ answer journal ls "$state/journal.json"
 answer generation-files generation_files
 answer model-files model_files "$@"
 
-units='genesis.slice genesis.target'
+units='genesis.slice genesis.target genesis-prometheus.service genesis-alertmanager.service genesis-exporter.service'
 for model in $models; do units="$units $model-server.service $model-server.socket"; done
 answer units systemctl show $units --property=Id,LoadState,ActiveState,SubState,UnitFileState,FragmentPath \
     --property=DropInPaths,NeedDaemonReload,MainPID,NRestarts,Result,ExecMainCode,ExecMainStatus,OOMPolicy \

@@ -1,11 +1,12 @@
 """Runs on the host and makes HTTP requests to its own servers; prints the answers as JSON.
 
 The one argument is a JSON object. `requests` maps names to {address, port, method, path, headers, body,
-filler, shows, times}: `filler` is a number of bytes that are sent as the body instead, `shows` says how the
-caller proves who it is (`nothing`, `key`, `forgery` or `replay`), `times` how often to ask until 429.
-Requests of one port follow each other, those of several ports run at the same time. `key_file` is a file
-with a client's key, which stays on this host, and `issued` the list of issued keys. The answer maps each
-name to {status, headers, body} or {error}, and `caller` to what is known of the key.
+filler, shows, times, kept}: `filler` is a number of bytes that are sent as the body instead, `shows` says
+how the caller proves who it is (`nothing`, `key`, `forgery` or `replay`), `times` how often to ask until
+429, `kept` how many bytes of the body to tell. Requests of one port follow each other, those of several
+ports run at the same time. `key_file` is a file with a client's key, which stays on this host, and `issued`
+the list of issued keys. The answer maps each name to {status, headers, body} or {error}, and `caller` to
+what is known of the key.
 """
 
 import contextlib
@@ -20,8 +21,6 @@ import time
 from typing import Any
 
 SECONDS = 60
-KEPT = 16_384
-"""Bytes of a body that are told."""
 PATIENCE = 65.0
 """Seconds that a request waits for its turn where an earlier run has used up the client's minute."""
 TOO_MANY = http.client.TOO_MANY_REQUESTS
@@ -67,7 +66,7 @@ def send(wanted: dict[str, Any], body: bytes, fields: dict[str, str]) -> dict[st
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # refused before all was sent
             connection.request(wanted["method"], wanted["path"], body or None, wanted["headers"] | fields)
         answer = connection.getresponse()
-        text = answer.read(KEPT).decode(errors="replace")
+        text = answer.read(wanted["kept"]).decode(errors="replace")
         headers = {name.lower(): value for name, value in answer.getheaders()}
     except (OSError, http.client.HTTPException) as error:
         return {"error": f"{type(error).__name__}: {error}"}
