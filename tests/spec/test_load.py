@@ -17,7 +17,7 @@ from genesis_stack.spec.model import Stack
 from genesis_stack.spec.problems import MOST_PROBLEMS, InvalidStackError
 from spec.stacks import DIGEST, ROOT, SMALL, changed, small, with_lines
 
-COMMITTED = [ROOT / "stack.yaml", ROOT / "examples/first-light/stack.yaml"]
+COMMITTED = [ROOT / "stack.yaml", *sorted(ROOT.glob("examples/*/stack.yaml"))]
 
 
 @pytest.mark.parametrize("path", COMMITTED, ids=lambda path: path.parent.name)

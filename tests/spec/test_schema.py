@@ -20,7 +20,7 @@ from genesis_stack.spec.schema import schema_text, stack_schema
 from spec.stacks import DIGEST, ROOT, changed
 
 COMMITTED = ROOT / "schema" / "stack.schema.json"
-STACKS = [ROOT / "stack.yaml", ROOT / "examples/first-light/stack.yaml"]
+STACKS = [ROOT / "stack.yaml", *sorted(ROOT.glob("examples/*/stack.yaml"))]
 SCHEMA = Draft202012Validator(stack_schema())
 
 

@@ -1,4 +1,4 @@
-"""Two servers of one model, one with everything on and one with everything off, and one call to either."""
+"""Servers of one model with security and observability off, as usual, and all on; and calls to them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import http.client
 import json
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
@@ -35,6 +36,14 @@ PROMPT: Final = (
 """As long as a usual chat with its system prompt, so that the guard has something to read."""
 
 
+class Side(StrEnum):
+    """What a server has switched on."""
+
+    OFF = "off"  # nobody is asked for a key, nothing is written
+    USUAL = "usual"  # a Bearer key, limits, the guard, the audit record, a log line
+    ALL = "all"  # the same with a signature instead of the key, and with spans
+
+
 @dataclass(frozen=True)
 class Call:
     """One answered request: seconds on the wall, and of the CPU outside of the engine."""
@@ -44,10 +53,11 @@ class Call:
 
 
 class Caller:
-    """Calls one server; with a key, each request is signed before the clock runs."""
+    """Calls one server as its side wants it; requests are signed before the clock runs."""
 
-    def __init__(self, server: Server, key: ClientKey | None, engine_threads: int) -> None:
+    def __init__(self, server: Server, side: Side, key: ClientKey, engine_threads: int) -> None:
         self._server = server
+        self._side = side
         self._key = key
         self._engine_threads = engine_threads
         self._engine: frozenset[str] = frozenset()
@@ -93,7 +103,9 @@ class Caller:
             }
         ).encode()
         fields = {"Content-Type": "application/json"}
-        if self._key is not None:
+        if self._side is Side.USUAL:
+            fields["Authorization"] = f"Bearer {self._key.text}"
+        elif self._side is Side.ALL:
             head = Head("POST", f"127.0.0.1:{self._server.port}".encode(), PATH.encode())
             fields |= sign(head, body, key_id=self._key.id, secret=self._key.signing_secret)
         return fields, body
@@ -119,54 +131,40 @@ class Caller:
 
 
 @contextmanager
-def pair(setup: Setup, scratch: Path) -> Iterator[tuple[Caller, Caller]]:
-    """Both servers, warmed up: the one with everything off first."""
+def three_sides(setup: Setup, scratch: Path) -> Iterator[dict[Side, Caller]]:
+    """One server for each side, warmed up."""
     key = ClientKey.generate()
-    with (
-        serving(_peer("off", {}, key), setup, scratch) as off,
-        serving(_peer("on", {"on": True}, key), setup, scratch) as on,
-    ):
-        callers = Caller(off, None, setup.threads), Caller(on, key, setup.threads)
-        for caller in callers:
-            caller.warm_up()
+    callers: dict[Side, Caller] = {}
+    with ExitStack() as servers:
+        for side in Side:
+            server = servers.enter_context(serving(_peer(side, key), setup, scratch))
+            callers[side] = Caller(server, side, key, setup.threads)
+            callers[side].warm_up()
         yield callers
 
 
-def _peer(name: str, switches: dict[str, Any], key: ClientKey) -> Peer:
+def _peer(side: Side, key: ClientKey) -> Peer:
     def launch(setup: Setup, port: int, scratch: Path) -> Launch:
-        folder = scratch / name
+        folder = scratch / side
         folder.mkdir()
         started = ours({}).launch(setup, port, folder)
         config = serve_config(setup, port, {})
-        update = _everything(config.model_dump(), folder, key) if switches else _nothing(config.model_dump())
+        update = config.model_dump() | _switched(side, config.model_dump(), folder, key)
         (folder / "genesis-serve.json").write_text(config.model_validate(update).model_dump_json())
         return started
 
-    return Peer(name, launch, has_slots_route=True)
+    return Peer(side, launch, has_slots_route=True)
 
 
-def _nothing(config: dict[str, Any]) -> dict[str, Any]:
-    config["guard"]["policy"] = "off"
-    config["logs"]["level"] = "error"
-    return config
-
-
-def _everything(config: dict[str, Any], folder: Path, key: ClientKey) -> dict[str, Any]:
-    """A client that must sign, the guard, the audit record, a span and a log line for each request."""
-    policy = ClientPolicy(
-        models=("benchmark",),
-        requests_per_minute=1_000_000,
-        tokens_per_minute=1_000_000_000,
-        concurrent=100,
-        require_signature=True,
-        guard="flag",
-        slots={"main": KeySlot(expires=None, secret="signing")},  # noqa: S106 -- its name
-    )
-    issued = IssuedKey(id=key.id, client="caller", slot="main", digest=None, created=dt.datetime.now(dt.UTC))
-    (folder / CLIENTS_FILE).write_text(Clients(clients={"caller": policy}).model_dump_json())
-    (folder / KEYS_FILE).write_text(Keys(keys=(issued,)).model_dump_json())
-    (folder / "signing").write_text(key.text)
-    tracing = TracingConfig(
+def _switched(side: Side, config: dict[str, Any], folder: Path, key: ClientKey) -> dict[str, Any]:
+    """The sections of a side's config that differ."""
+    if side is Side.OFF:
+        return {
+            "guard": config["guard"] | {"policy": "off"},
+            "logs": config["logs"] | {"level": "error"},
+        }
+    _write_access(side, folder, key)
+    spans = TracingConfig(
         exporter="file",
         endpoint=None,
         headers_secret=None,
@@ -174,9 +172,30 @@ def _everything(config: dict[str, Any], folder: Path, key: ClientKey) -> dict[st
         sample=1.0,
         content=False,
     )
-    return config | {
+    return {
         "access": AccessConfig(directory=str(folder)).model_dump(),
         "secrets": str(folder),
         "audit": AuditConfig(sink="file", directory=str(folder)).model_dump(),
-        "tracing": tracing.model_dump(),
+        "tracing": spans.model_dump() if side is Side.ALL else None,
     }
+
+
+def _write_access(side: Side, folder: Path, key: ClientKey) -> None:
+    """One client, whose limits are far away."""
+    signs = side is Side.ALL
+    policy = ClientPolicy(
+        models=("benchmark",),
+        requests_per_minute=1_000_000,
+        tokens_per_minute=1_000_000_000,
+        concurrent=100,
+        require_signature=signs,
+        guard="flag",
+        slots={"main": KeySlot(expires=None, secret="signing" if signs else None)},
+    )
+    digest = None if signs else key.digest
+    now = dt.datetime.now(dt.UTC)
+    issued = IssuedKey(id=key.id, client="caller", slot="main", digest=digest, created=now)
+    (folder / CLIENTS_FILE).write_text(Clients(clients={"caller": policy}).model_dump_json())
+    (folder / KEYS_FILE).write_text(Keys(keys=(issued,)).model_dump_json())
+    if signs:
+        (folder / "signing").write_text(key.text)
