@@ -15,6 +15,7 @@ from genesis_stack.protocol.headers import REQUEST_ID
 from genesis_stack.protocol.serve_config import ServeConfig
 from genesis_stack.server import chat, completions, embeddings, introspect, rerank, responses
 from genesis_stack.server.audit import open_trail
+from genesis_stack.server.body_room import BodyRoom
 from genesis_stack.server.browsers import check_origin
 from genesis_stack.server.door import Door
 from genesis_stack.server.errors import (
@@ -52,6 +53,7 @@ class App:
         tracing = served.config.tracing
         self._keeps_content = self._log_content or (tracing is not None and tracing.content)
         self.routes = routes
+        self.body_room = BodyRoom(served.config.limits.max_body_bytes)
         self._paths = frozenset(route.path for route in routes)
         self._router = Router(routes, redirect_slashes=False)
 

@@ -21,6 +21,7 @@ from genesis_stack.server.locality import is_loopback
 if TYPE_CHECKING:
     from genesis_stack.protocol.serve_config import ServeConfig
 
+
 def with_cors(app: ASGIApp, origins: Collection[str]) -> ASGIApp:
     """Let pages of these origins read what `app` answers; without any, the application itself."""
     if not origins:

@@ -62,7 +62,7 @@ def adapter_of(served: ServedModel, asked: str) -> str:
     if asked not in names:
         raise HttpError(
             HTTPStatus.NOT_FOUND,
-            f"The model {asked[:64]!r} is not served here; {', '.join(map(repr, names))} is.",
+            f"This model is not served here; {', '.join(map(repr, names))} is.",
             code="model_not_found",
             param="model",
         )

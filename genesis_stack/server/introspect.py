@@ -17,6 +17,7 @@ from genesis_stack.protocol.headers import RETRY_AFTER
 from genesis_stack.server.completions import TokenId, encoded
 from genesis_stack.server.endpoint import JsonResponse, adapter_of, body_of, served_of
 from genesis_stack.server.json_body import StrictModel
+from genesis_stack.server.locality import is_local
 from genesis_stack.server.sampling import SamplingFields
 from genesis_stack.server.served_model import RETRY_SOON_S, ServedModel
 from genesis_stack.server.shapes import Json
@@ -31,7 +32,7 @@ async def health(request: Request) -> Response:
         body["access_digest"] = digest
     if state is EngineState.READY:
         return JsonResponse(body)
-    if served.failure is not None:
+    if served.failure is not None and is_local(request.scope):  # it may name files of the host
         body["reason"] = served.failure[:400]
     return JsonResponse(body, HTTPStatus.SERVICE_UNAVAILABLE, {RETRY_AFTER: str(math.ceil(RETRY_SOON_S))})
 

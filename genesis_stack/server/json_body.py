@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 import jiter
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
 from starlette.requests import ClientDisconnect, Request
 
 from genesis_stack.server.errors import ClientGoneError, HttpError, bad_request
 from genesis_stack.server.guard.identifier import Identifier
 
 LONGEST_NAME = 64
-"""Characters of a field's name that an error repeats."""
+"""Characters of an unknown field's name that the log repeats."""
+
+_FIELD: Final = re.compile(r"\w{1,64}", re.ASCII)
+"""Names that an error repeats."""
 
 
 class StrictModel(BaseModel):
@@ -98,10 +103,12 @@ async def _read_bounded(request: Request, limit: int) -> bytes:
         raise _too_large(limit)
     body = bytearray()
     try:
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > limit:
-                raise _too_large(limit)
+        with request.app.body_room.place() as place:
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > limit:
+                    raise _too_large(limit)
+                place.hold(len(body))
     except ClientDisconnect:
         raise ClientGoneError from None
     return bytes(body)
@@ -112,7 +119,6 @@ def _too_large(limit: int) -> HttpError:
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
         f"The body is larger than the {limit} bytes that this server takes.",
         code="body_too_large",
-        headers={"connection": "close"},
     )
 
 
@@ -122,14 +128,20 @@ def _explained(exc: ValidationError, document: Any) -> HttpError:
     Each member of a union has its own complaint: the one that got furthest into the document is meant.
     """
     complaints = [
-        (_param(error["type"], error["loc"], document), error["msg"])
+        (_param(error["type"], error["loc"], document), _message(error))
         for error in exc.errors(include_url=False, include_input=False)
     ]
     first = complaints[0][0]
     related = [complaint for complaint in complaints if complaint[0].startswith(first)]
     param, message = max(related, key=lambda complaint: len(complaint[0]))
-    message = message.removeprefix("Value error, ")
     return bad_request(f"{param}: {message}." if param else f"{message}.", param=param or None)
+
+
+def _message(error: ErrorDetails) -> str:
+    """What is wrong, without the value that is."""
+    if error["type"] == "union_tag_invalid":
+        return f"must be one of {error['ctx']['expected_tags']}"
+    return error["msg"].removeprefix("Value error, ")
 
 
 def _param(kind: str, location: tuple[int | str, ...], document: Any) -> str:
@@ -148,5 +160,5 @@ def _path(location: tuple[int | str, ...], document: Any) -> str:
             path += f"[{part}]"
         elif isinstance(document, dict) and part in document:
             document = document[part]
-            path += f".{part}"[:LONGEST_NAME]
+            path += f".{part}" if _FIELD.fullmatch(str(part)) else ".*"
     return path.removeprefix(".")

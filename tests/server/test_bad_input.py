@@ -115,6 +115,33 @@ async def test_a_long_value_is_not_echoed(served: Served) -> None:
     assert_error(await served.http.post(CHAT, content=b"{" + name + b"," + name + b"}", headers=HEADERS), 400)
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"model": "EVIL"},
+        {"messages": [{"role": "EVIL", "content": "x"}]},
+        {"messages": [{"role": "user", "content": [{"type": "EVIL"}]}]},
+        {"logit_bias": {"<EVIL>": 1}},
+        {"response_format": {"type": "EVIL"}},
+        {"tool_choice": "EVIL"},
+        {"tools": [{"type": "function", "function": {"name": "<EVIL>"}}]},
+    ],
+)
+async def test_a_value_is_not_echoed(served: Served, fields: dict[str, Any]) -> None:
+    """The error names the field and what it takes, not what was sent."""
+    response = await served.chat(**fields)
+    assert response.status_code in {400, 404}
+    assert "EVIL" not in response.text
+
+
+async def test_a_key_that_stands_twice_is_not_echoed(served: Served) -> None:
+    """Where it is has to do."""
+    body = b'{"EVIL":1,"EVIL":2}'
+    response = await served.http.post(CHAT, content=body, headers=HEADERS)
+    assert_error(response, 400, code="invalid_json")
+    assert "EVIL" not in response.text
+
+
 async def test_unknown_fields_are_ignored_and_counted(served: Served) -> None:
     """One rule: the request works, and the metric tells that somebody expects more."""
     assert (await served.chat(wisdom=3, luck=None)).status_code == 200
