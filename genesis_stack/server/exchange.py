@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
 from pydantic import BaseModel
@@ -14,6 +15,7 @@ from starlette.types import Scope
 from genesis_stack.engine.interface import SamplingParams, Timings, Usage
 from genesis_stack.protocol.headers import REQUEST_ID
 from genesis_stack.protocol.trace_context import TraceContext
+from genesis_stack.server.errors import CLIENT_CLOSED_REQUEST
 from genesis_stack.server.guard.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -79,6 +81,14 @@ class Exchange:
         exchange.answers = {} if keeps_content else None
         scope[SCOPE_KEY] = exchange
         return exchange
+
+    @property
+    def outcome(self) -> int:
+        """The status that tells how it ended: 499 if nobody waited, 500 if a stream broke after its head."""
+        if self.status is None:
+            return CLIENT_CLOSED_REQUEST
+        broke = self.error is not None and self.status == HTTPStatus.OK
+        return HTTPStatus.INTERNAL_SERVER_ERROR if broke else self.status
 
     def note_output(self) -> None:
         """The first output is on its way."""

@@ -96,7 +96,7 @@ def _level(exchange: Exchange) -> int:
     """Also a health that says "not yet" is an answer, and is asked for several times a second meanwhile."""
     if exchange.path in POLLED_PATHS and exchange.error is None:
         return logging.DEBUG
-    failed = (exchange.status or 0) >= HTTPStatus.INTERNAL_SERVER_ERROR
+    failed = exchange.outcome >= HTTPStatus.INTERNAL_SERVER_ERROR
     return logging.WARNING if failed else logging.INFO
 
 

@@ -104,7 +104,7 @@ class _Recorded:
             if self._content and exchange.asked is not None:
                 span.set_attribute(names.INPUT_MESSAGES, input_json(exchange.asked))
                 span.set_attribute(names.OUTPUT_MESSAGES, output_json(exchange.answers or {}))
-            if exchange.error is not None and (exchange.status or 0) >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            if exchange.outcome >= HTTPStatus.INTERNAL_SERVER_ERROR:
                 span.set_status(Status(StatusCode.ERROR, exchange.error))
             self._add_phases(exchange)
         span.end(self._began + round(seconds * _NS))

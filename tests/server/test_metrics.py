@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import httpx
@@ -13,7 +15,14 @@ from prometheus_client.parser import text_string_to_metric_families as prometheu
 from scripted_engine import ScriptedEngine, saying
 from serving import MODEL, Serve, Served, serving
 
-from genesis_stack.engine.interface import EngineState, FinishReason
+from genesis_stack.engine.interface import (
+    Delta,
+    EngineState,
+    FinishReason,
+    GenerationRequest,
+    Timings,
+    Usage,
+)
 from genesis_stack.protocol.serve_config import AccessConfig, ServeConfig
 from genesis_stack.server.admission import Admission
 
@@ -97,6 +106,23 @@ async def test_a_request_that_timed_out_has_no_latency(serve: Serve) -> None:
     series = await scraped(served)
     assert value(series, "llamacpp:request_latency_seconds_count") == 0.0
     assert value(series, "genesis_rejected_requests_total", reason="timeout") == 1.0
+
+
+async def test_a_stream_that_breaks_is_an_error(serve: Serve) -> None:
+    """Its head said 200 before anything was wrong; its reader got an error all the same."""
+
+    async def broken(_: GenerationRequest) -> AsyncGenerator[Delta]:
+        yield Delta(0, "Hel", tokens=(0,))
+        await asyncio.sleep(0.05)
+        usage, timings = Usage(1, 1, 0), Timings(0.0, 0.0, 0.0)
+        yield Delta(0, "", finish=FinishReason.ERROR, usage=usage, timings=timings)
+
+    served = await serve(ScriptedEngine(broken))
+    assert (await served.chat(stream=True)).status_code == 200
+    series = await scraped(served)
+    chats = {"route": "/v1/chat/completions"}
+    assert value(series, "genesis_http_requests_total", **chats, status="500") == 1.0
+    assert value(series, "llamacpp:request_latency_seconds_count") == 0.0
 
 
 async def test_the_engine_s_histograms_are_cumulative(served: Served) -> None:

@@ -22,7 +22,6 @@ from starlette.responses import Response
 from genesis_stack.engine.interface import EngineUnavailableError, Usage
 from genesis_stack.server.admission import Admission
 from genesis_stack.server.audit import AuditTrail
-from genesis_stack.server.errors import CLIENT_CLOSED_REQUEST
 from genesis_stack.server.exchange import POLLED_PATHS, Exchange
 from genesis_stack.server.metrics.audit_families import audit_families
 from genesis_stack.server.metrics.connection_families import ConnectionFamilies
@@ -118,9 +117,9 @@ class Metrics:
 
     def observe(self, exchange: Exchange, seconds: float) -> None:
         """Count a finished exchange; unknown paths share one label."""
-        status = exchange.status or CLIENT_CLOSED_REQUEST
+        status = exchange.outcome
         client = exchange.client or OTHER
-        self._requests.labels(exchange.route or "unknown", str(status)).inc()
+        self._requests.labels(exchange.route or "unknown", str(int(status))).inc()
         if exchange.path not in POLLED_PATHS:
             self._client_requests.labels(client).inc()
         if (reason := Rejection.of(status, exchange.error)) is not None:
@@ -137,7 +136,7 @@ class Metrics:
             self._first_token.observe(exchange.first_output - exchange.started, exemplar)
         if exchange.usage is not None:
             self._count_tokens(client, exchange.usage, generated=exchange.finish is not None)
-            if status == HTTPStatus.OK and exchange.error is None:
+            if status == HTTPStatus.OK:
                 self._latency.observe(seconds, exemplar)
 
     def _count_tokens(self, client: str, usage: Usage, *, generated: bool) -> None:
