@@ -91,6 +91,7 @@ class EmbeddedBackend:
                 reload_on=one.configs,
                 restart_on=(watcher_path(one.name, self.layout),),
                 secrets=tuple(PurePosixPath(self.layout.secrets) / name for name in one.secrets),
+                program=one.argv[0],
             )
             for one in programs(stack, self.layout, self.runtime, "embedded")
             if one.name not in absent

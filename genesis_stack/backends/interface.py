@@ -48,7 +48,8 @@ class Monitor:
     """One program that watches the servers, as it must run.
 
     Its name holds a dot, which no model's can. A change of a file in `reload_on` makes it read its
-    configuration again, one in `restart_on` starts it anew. `secrets` are files that it must find.
+    configuration again, one in `restart_on` starts it anew. `secrets` are files that it must find,
+    `program` is what it runs.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Monitor:
     reload_on: tuple[PurePosixPath, ...]
     restart_on: tuple[PurePosixPath, ...]
     secrets: tuple[PurePosixPath, ...] = ()
+    program: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,12 +19,15 @@ CHECKS: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
 
 
 def lint_monitoring(staged: Path, monitors: Iterable[Monitor] = ()) -> None:
-    """Check every rule file and config below `staged`, and that the secrets of `monitors` are there.
+    """Check every rule file and config below `staged`, and that programs and secrets of `monitors` are there.
 
     Raises:
-        LintError: a secret is missing; or what the tool said of the first file that it refuses.
+        LintError: a program or a secret is missing; or what the tool said of the first file that it refuses.
     """
     for monitor in monitors:
+        if shutil.which(monitor.program) is None:
+            way = f"install it (Debian: apt install {Path(monitor.program).name}), or set mode: external"
+            raise LintError(f"{monitor.name}: there is no {monitor.program}: {way}")
         for secret in monitor.secrets:
             if not Path(secret).is_file():
                 raise LintError(f"{monitor.name}: the secret {secret.name} is missing: write it to {secret}")

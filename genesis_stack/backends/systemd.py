@@ -97,6 +97,7 @@ class SystemdBackend:
                 reload_on=one.configs,
                 restart_on=(UNITS / one.unit,),
                 secrets=tuple(PurePosixPath(self.layout.secrets) / name for name in one.secrets),
+                program=one.argv[0],
             )
             for one in programs(stack, self.layout, self.runtime, "systemd")
         )

@@ -99,9 +99,8 @@ class Watched:
         argv = [PROGRAM, *words, "--root", self.root, "--backend", "embedded"]
         return run(argv, check=False, timeout=120)
 
-    def apply(self, *, alerts: str = "", extra: str = "") -> Completed:
-        """Apply the one-model stack, with what the test says about alerts."""
-        server, prometheus, alertmanager, exporter = self.ports
+    def apply(self, *, alerts: str = "", extra: str = "", monitoring: str | None = None) -> Completed:
+        """Apply the one-model stack, with what the test says about monitoring and alerts."""
         path = self.root / "stack.yaml"
         path.write_text(
             f"""
@@ -110,18 +109,13 @@ name: watched
 defaults: {{reserve: 64MiB, rollout: {{min_healthy: 200ms, deadline: 60s}}}}
 models:
   smol:
-    port: {server}
+    port: {self.ports[0]}
     weights: {{source: "file://{self.weights}", sha256: {DIGEST}}}
     engine: {{context: 512, parallel: 1, queue_requests: 4}}
     budget: {{memory: 1GiB, cpus: 2}}
     slo: {{ttft_p95: 10s, latency_p95: 30s, error_rate: 1%}}
 monitoring:
-  prometheus: {{port: {prometheus}, exporter_port: {exporter}, scrape_interval: 1s}}
-  alertmanager:
-    port: {alertmanager}
-    group_wait: 0s
-    group_interval: 1s
-    receivers: {{oncall: {{webhook: {{url: "{self.hook}"}}}}}}
+{self.managed if monitoring is None else monitoring}
 alerts:
   ServerDown: {{for: 3s}}
 {alerts}
@@ -129,6 +123,19 @@ alerts:
 """
         )
         return self.cli("apply", str(path))
+
+    @property
+    def managed(self) -> str:
+        """Both programs, quick and quickly told."""
+        _, prometheus, alertmanager, exporter = self.ports
+        return f"""
+  prometheus: {{port: {prometheus}, exporter_port: {exporter}, scrape_interval: 1s}}
+  alertmanager:
+    port: {alertmanager}
+    group_wait: 0s
+    group_interval: 1s
+    receivers: {{oncall: {{webhook: {{url: "{self.hook}"}}}}}}
+"""
 
     def rules_at(self, scrape_interval: str) -> str:
         """The rules that this stack has at a longer interval and without tuning."""
@@ -180,7 +187,7 @@ alerts:
         url = f"http://127.0.0.1:{self.ports[0]}/v1/chat/completions"
         request = urllib.request.Request(url, json.dumps(body).encode(), headers)
         try:
-            with urllib.request.urlopen(request, timeout=60) as answer:
+            with urllib.request.urlopen(request, timeout=150) as answer:
                 return int(answer.status)
         except urllib.error.HTTPError as error:
             return error.code

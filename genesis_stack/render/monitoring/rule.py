@@ -21,7 +21,7 @@ SCRAPES: Final = 20
 Series = Mapping[str, tuple[float, float]]
 """Series of a test → its first value, and what each scrape adds to it."""
 
-SECONDS: Final = '{{ printf "%.3g" $value }} s'
+SECONDS: Final = '{{ printf "%.4g" $value }} s'
 SHARE: Final = "{{ $value | humanizePercentage }}"
 NUMBER: Final = '{{ printf "%.3g" $value }}'
 
@@ -145,7 +145,7 @@ def number(value: float) -> str:
 
 def show_seconds(value: float) -> str:
     """What SECONDS shows."""
-    return f"{value:.3g} s"
+    return f"{value:.4g} s"
 
 
 def show_share(value: float) -> str:
