@@ -22,6 +22,10 @@ class NotRootError(GenesisError):
     """Whoever asks may not look at what has to be seen."""
 
 
+class NoSystemdError(GenesisError):
+    """The servers of that host are no systemd units."""
+
+
 @dataclass(frozen=True, slots=True)
 class FileFact:
     """One file as it is; `mode` holds the permission bits. None where there is no such file."""
@@ -106,6 +110,7 @@ def read_facts(remote: Remote, state: str, models: Sequence[str], model_files: S
     Raises:
         UnreachableError: it does not answer.
         NotRootError: we are not root there.
+        NoSystemdError: its servers cannot be units.
     """
     before = time.time()
     said = remote.shell("facts.sh", state, *models, "--", *model_files).stdout
@@ -114,6 +119,11 @@ def read_facts(remote: Remote, state: str, models: Sequence[str], model_files: S
         raise NotRootError(
             "only root on the host can see what has to be verified",
             hint="use ssh://root@HOST, or a user who may sudo without a password together with --sudo",
+        )
+    if sections.get("booted", "").strip() != "/run/systemd/system":
+        raise NoSystemdError(
+            "systemd does not run there, so nothing confines the servers and there is nothing to prove",
+            hint="the embedded backend is told of by `genesis-stack status`, `drift` and `doctor`",
         )
     held: dict[str, list[int]] = {}
     for pid, inode in _pairs(sections.get("sockets", "")):

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 import pytest
 
-from genesis_stack.verify.facts import NotRootError, read_facts
+from genesis_stack.verify.facts import NoSystemdError, NotRootError, read_facts
 from genesis_stack.verify.html import to_html
 from genesis_stack.verify.remote import Remote, UnreachableError
 from genesis_stack.verify.report import Finding, Report, read_report, write_report
@@ -56,9 +56,17 @@ def test_who_is_not_root_is_told_what_to_do() -> None:
     assert "--sudo" in str(caught.value.hint)
 
 
+def test_a_host_without_systemd_is_an_error_with_a_way_out() -> None:
+    """Nothing confines a server of the embedded backend: there is nothing to hold or to violate."""
+    with pytest.raises(NoSystemdError) as caught:
+        read_facts(Remote(Line(lambda: Said(stdout="\n\x1euid\n0\n"))), "/state", ["a"], [])
+    assert "doctor" in str(caught.value.hint)
+
+
 def test_a_host_that_shows_nothing_has_nothing() -> None:
     """Every question that went unanswered is an empty fact, not a crash."""
-    facts = read_facts(Remote(Line(lambda: Said(stdout="\n\x1euid\n0\n"))), "/state", ["a"], ["/w"])
+    said = Said(stdout="\n\x1euid\n0\n\n\x1ebooted\n/run/systemd/system\n")
+    facts = read_facts(Remote(Line(lambda: said)), "/state", ["a"], ["/w"])
     assert facts.generation is None
     assert facts.processes == {}
     assert facts.model_files["/w"].size is None
