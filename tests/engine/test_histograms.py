@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.running import ask, at_rest, request, running, until
+from engine.running import ask, at_rest, held, request, running, until
 from genesis_stack.engine.histogram import Histogram
 from genesis_stack.engine.interface import Distribution, EngineStats
 
@@ -51,4 +51,17 @@ async def test_who_never_left_the_queue_has_only_waited(smollm2: Path) -> None:
         await until(lambda: counts(engine.stats())[0] == 1)
         assert counts(engine.stats())[1:3] == (0, 0)
         await holder.aclose()
+        await at_rest(engine)
+
+
+@pytest.mark.model
+@pytest.mark.asyncio(loop_scope="session")
+async def test_figures_do_not_wait_for_the_engine(smollm2: Path) -> None:
+    """While its thread stands in a step that takes for ever, the others see how things are."""
+    async with running(smollm2) as engine:
+        with held(engine) as gate:
+            stream = await engine.submit(request(engine, "The sea", **STEADY))
+            await gate.arrival()
+            assert engine.stats().requests_running == 1
+        await stream.aclose()
         await at_rest(engine)
