@@ -224,6 +224,21 @@ async def test_an_error_event_after_tokens_ends_the_stream_with_what_came() -> N
     assert len(server.requests) == 1
 
 
+async def test_a_stream_that_fails_before_its_first_token_is_sent_again() -> None:
+    """Its head has come, and the role; nobody has seen a word of it."""
+    error = b'data: {"error": {"message": "no", "code": "cancelled"}}\n\n'
+    replies = iter(
+        [
+            stream_reply(done=False, cut=True),
+            Reply(body=stream_reply(done=False).body + error),
+            stream_reply("Yes."),
+        ]
+    )
+    async with stand_in(lambda _: next(replies)) as server, client_of(at(server.url)) as client:
+        answer = await _all(client, "Hi.")
+    assert (answer.text, answer.origin.attempts) == ("Yes.", 3)
+
+
 async def test_tool_calls_are_put_together_from_a_stream() -> None:
     """Piece by piece, several side by side."""
     pieces = [

@@ -60,10 +60,10 @@ async def test_an_answer_has_text_usage_timings_id_and_model(client: LocalLLMCli
 
 
 async def test_a_stream_is_the_answer_in_pieces(client: LocalLLMClient) -> None:
-    """The same seed gives the same text, whole or in pieces."""
+    """The likeliest answer is the same text, whole or in pieces."""
     story = "Tell me a long story."
-    whole = await client.chat([Message.user(story)], max_tokens=12, seed=3)
-    async with client.stream(story, max_tokens=12, seed=3) as stream:
+    whole = await client.chat([Message.user(story)], max_tokens=12, temperature=0.0)
+    async with client.stream(story, max_tokens=12, temperature=0.0) as stream:
         pieces = [chunk.text async for chunk in stream]
     assert "".join(pieces) == stream.result.text == whole.text
     assert len(pieces) > 2
@@ -96,7 +96,7 @@ async def test_tools_are_called_and_told_back(client: LocalLLMClient) -> None:
         return "sunny"
 
     answer = await client.run_tools(
-        "How is the weather in Rome?", [forecast], tool_choice="required", max_tokens=60, seed=4
+        "How is the weather in Rome?", [forecast], tool_choice="required", max_tokens=30, seed=4
     )
     assert len(seen) == 1
     assert isinstance(seen[0][0], str)
