@@ -161,7 +161,7 @@ class Timings:
 class Delta:
     """Text that became certain for choice `index`; it may be empty and may span several tokens.
 
-    The last delta of a choice carries `finish`. The last delta of the request also carries `usage` and
+    The last delta of a choice carries `finish`, and `stop` if a stop string ended it. The last delta of the request also carries `usage` and
     `timings`.
     """
 
@@ -172,6 +172,7 @@ class Delta:
     finish: FinishReason | None = None
     usage: Usage | None = None
     timings: Timings | None = None
+    stop: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from __future__ import annotations
 import time
 from array import array
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
@@ -385,13 +386,5 @@ class Scheduler:
                 started=ticket.started is not None,
                 answered=ticket.first_token is not None,
             )
-            delta = Delta(
-                delta.index,
-                delta.text,
-                delta.tokens,
-                delta.logprobs,
-                delta.finish,
-                ticket.usage(),
-                timings,
-            )
+            delta = replace(delta, usage=ticket.usage(), timings=timings)
         self._deliver(ticket, delta)

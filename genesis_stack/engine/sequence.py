@@ -153,7 +153,14 @@ class Sequence:
 
     def delta(self, text: str, finish: FinishReason | None) -> Delta:
         """A delta with the tokens since the last one."""
-        delta = Delta(self.index, text, tuple(self._tokens), tuple(self._logprobs), finish)
+        delta = Delta(
+            self.index,
+            text,
+            tuple(self._tokens),
+            tuple(self._logprobs),
+            finish,
+            stop=self._text.stop if finish is FinishReason.STOP else None,
+        )
         self._tokens.clear()
         self._logprobs.clear()
         return delta

@@ -13,13 +13,18 @@ class TextStream:
     the beginning of a stop string is held back until it is decided.
     """
 
-    __slots__ = ("_decoder", "_held", "_stops", "stopped")
+    __slots__ = ("_decoder", "_held", "_stops", "stop")
 
     def __init__(self, stops: Sequence[str]) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._stops = tuple(stop for stop in stops if stop)
         self._held = ""
-        self.stopped = False
+        self.stop: str | None = None
+
+    @property
+    def stopped(self) -> bool:
+        """Whether one of the stop strings was completed; it is then in `stop`."""
+        return self.stop is not None
 
     def feed(self, piece: bytes) -> str:
         """Text that became certain; afterwards `stopped` tells whether a stop string was completed."""
@@ -36,10 +41,9 @@ class TextStream:
 
     def _release(self, text: str) -> str:
         text = self._held + text
-        found = [(at + len(stop), at) for stop in self._stops if (at := text.find(stop)) >= 0]
+        found = [(at + len(stop), at, stop) for stop in self._stops if (at := text.find(stop)) >= 0]
         if found:
-            _, at = min(found)  # complete first, as if the text had come character by character
-            self.stopped = True
+            _, at, self.stop = min(found)  # complete first, as if the text had come by characters
             self._held = ""
             return text[:at]
         keep = max((_overlap(text, stop) for stop in self._stops), default=0)

@@ -13,16 +13,16 @@ from starlette.types import Message, Receive, Scope, Send
 
 from genesis_stack.protocol.headers import REQUEST_ID
 from genesis_stack.protocol.serve_config import ServeConfig
-from genesis_stack.server import chat, completions, embeddings, introspect, rerank, responses
+from genesis_stack.server import chat, completions, embeddings, introspect, messages, rerank, responses
 from genesis_stack.server.audit import open_trail
 from genesis_stack.server.body_room import BodyRoom
 from genesis_stack.server.browsers import check_origin
 from genesis_stack.server.door import Door
+from genesis_stack.server.error_body import error_response
 from genesis_stack.server.errors import (
     ClientGoneError,
     HttpError,
     as_http_error,
-    error_response,
     internal_error,
 )
 from genesis_stack.server.exchange import Exchange, exchange_of
@@ -85,7 +85,7 @@ class App:
             if isinstance(error, ClientGoneError):
                 exchange.status = error.status
             elif exchange.status is None:
-                await error_response(error)(scope, receive, send_noting)
+                await error_response(error, scope["path"])(scope, receive, send_noting)
             else:
                 raise
         finally:
@@ -128,6 +128,8 @@ def _routes(config: ServeConfig) -> list[Route]:
         Route("/v1/chat/completions", chat.create_chat_completion, methods=["POST"]),
         Route("/v1/completions", completions.create_completion, methods=["POST"]),
         Route("/v1/responses", responses.create_response, methods=["POST"]),
+        Route("/v1/messages", messages.create_message, methods=["POST"]),
+        Route("/v1/messages/count_tokens", messages.count_tokens, methods=["POST"]),
         Route("/v1/embeddings", embeddings.create_embeddings, methods=["POST"]),
         Route("/v1/rerank", rerank.create_ranking, methods=["POST"]),
         Route("/health", introspect.health),

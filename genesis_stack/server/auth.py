@@ -82,6 +82,8 @@ class Authenticator:
             return self._signed(scope, fields)
         if b"authorization" in fields:
             return self._bearer(fields[b"authorization"])
+        if b"x-api-key" in fields:  # how clients of Anthropic's API send a key
+            return self._bearer([b"Bearer " + value for value in fields[b"x-api-key"]])
         raise UnauthorizedError("none")
 
     def _bearer(self, values: list[bytes]) -> Caller:

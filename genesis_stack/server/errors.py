@@ -10,9 +10,7 @@ import math
 from collections.abc import Mapping
 from http import HTTPStatus
 
-from pydantic_core import to_json
 from starlette.exceptions import HTTPException
-from starlette.responses import Response
 
 from genesis_stack.engine.interface import (
     ContextLengthError,
@@ -90,13 +88,6 @@ def internal_error(request_id: str) -> HttpError:
         HTTPStatus.INTERNAL_SERVER_ERROR,
         f"The server had an unexpected error. Its log has the details under request id {request_id}.",
         code="internal_error",
-    )
-
-
-def error_response(error: HttpError) -> Response:
-    """The refusal as a response."""
-    return Response(
-        to_json(error.error.body()), error.status, headers=error.headers, media_type="application/json"
     )
 
 

@@ -37,7 +37,10 @@ NO_PIECES: Final[tuple[Piece, ...]] = ()
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """News of choice `index`; the last one of all carries `usage` and `timings`."""
+    """News of choice `index`; the last one of all carries `usage` and `timings`.
+
+    `stop` is the stop string that ended it, if one did.
+    """
 
     index: int
     pieces: Sequence[Piece]
@@ -45,6 +48,7 @@ class Update:
     finish: Finish | None
     usage: Usage | None
     timings: Timings | None
+    stop: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +157,7 @@ def _update(delta: Delta, parser: ChoiceParser, exchange: Exchange, *, silent: b
         pieces = [*pieces, *parser.finish()]
         finish = _finish(delta.finish, parser, silent=silent)
         exchange.finish = finish
-    return Update(delta.index, pieces, delta.logprobs, finish, delta.usage, delta.timings)
+    return Update(delta.index, pieces, delta.logprobs, finish, delta.usage, delta.timings, delta.stop)
 
 
 def _finish(reason: FinishReason, parser: ChoiceParser, *, silent: bool) -> Finish:

@@ -17,6 +17,7 @@ from genesis_stack.server.completions import CompletionRequest
 from genesis_stack.server.embeddings import EmbeddingRequest
 from genesis_stack.server.introspect import DetokenizeRequest, TokenizeRequest
 from genesis_stack.server.json_body import ModelRequest, StrictModel
+from genesis_stack.server.messages_request import CountRequest, MessagesRequest
 from genesis_stack.server.openapi_answers import ANSWERS
 from genesis_stack.server.rerank import RerankRequest
 from genesis_stack.server.responses_request import ResponsesRequest
@@ -62,6 +63,7 @@ class Operation:
     streams: bool = False
     media_type: str = "application/json"
     open: bool = False
+    error: str = "Error"
 
 
 _GENERATES: Final = NO_MODEL | ENGINE_FAILED
@@ -74,6 +76,12 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
         "Continue a text", "Completion", CompletionRequest, _GENERATES, streams=True
     ),
     "/v1/responses": Operation("Answer an input", "Response", ResponsesRequest, _GENERATES, streams=True),
+    "/v1/messages": Operation(
+        "Answer a conversation", "Message", MessagesRequest, _GENERATES, streams=True, error="MessageError"
+    ),
+    "/v1/messages/count_tokens": Operation(
+        "Count a prompt's tokens", "Count", CountRequest, _GENERATES, error="MessageError"
+    ),
     "/v1/embeddings": Operation("Embed texts", "Embeddings", EmbeddingRequest, _GENERATES),
     "/v1/rerank": Operation("Order documents by a query", "Ranking", RerankRequest, _GENERATES),
     "/v1/models": Operation("The models of this server: one", "Models"),
@@ -102,7 +110,7 @@ def document(config: ServeConfig) -> Json:
             for path, operation in OPERATIONS.items()
         },
         "components": {
-            "schemas": _requests(config.model) | ANSWERS,
+            "schemas": _requests(_names(config)) | ANSWERS,
             "headers": {
                 REQUEST_ID: {"description": "Names the exchange in the log.", "schema": {"type": "string"}},
                 RETRY_AFTER: {
@@ -122,7 +130,7 @@ def _operation(path: str, operation: Operation, config: ServeConfig) -> Json:
         "responses": _responses(operation, has_clients=config.access is not None),
     }
     if "{model}" in path:
-        schema = {"type": "string", "enum": [config.model]}
+        schema = {"type": "string", "enum": _names(config)}
         described["parameters"] = [{"name": "model", "in": "path", "required": True, "schema": schema}]
     if operation.asks is not None:
         content = {"application/json": {"schema": _ref(operation.asks.__name__)}}
@@ -146,7 +154,7 @@ def _responses(operation: Operation, *, has_clients: bool) -> Json:
     }
     responses = {"200": answered}
     for status, description in sorted(refusals.items()):
-        error = _ref("Error")
+        error = _ref(operation.error)
         if operation.open and status == HTTPStatus.SERVICE_UNAVAILABLE:
             error = {"anyOf": [_ref(operation.answer), error]}
         responses[str(status)] = {
@@ -172,12 +180,16 @@ def _headers(status: int) -> Json:
     return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
 
 
+def _names(config: ServeConfig) -> list[str]:
+    return [config.model, *(f"{config.model}:{adapter}" for adapter in config.adapters)]
+
+
 def _ref(name: str) -> Json:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
-def _requests(model: str) -> dict[str, Any]:
-    """The schemas of all bodies; the only model's name that is served is this one."""
+def _requests(names: list[str]) -> dict[str, Any]:
+    """The schemas of all bodies; only these names of models are served."""
     bodies = [operation.asks for operation in OPERATIONS.values() if operation.asks is not None]
     _, schemas = models_json_schema(
         [(body, "validation") for body in bodies], ref_template="#/components/schemas/{model}"
@@ -185,5 +197,5 @@ def _requests(model: str) -> dict[str, Any]:
     definitions: dict[str, Any] = schemas["$defs"]
     for body in bodies:
         if issubclass(body, ModelRequest):
-            definitions[body.__name__]["properties"]["model"] = {"type": "string", "enum": [model]}
+            definitions[body.__name__]["properties"]["model"] = {"type": "string", "enum": names}
     return definitions

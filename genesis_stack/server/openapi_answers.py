@@ -92,6 +92,19 @@ ANSWERS: Final[dict[str, Json]] = {
         model=STRING,
         usage=_object(prompt_tokens=COUNT, total_tokens=COUNT),
     ),
+    "Message": _object(
+        id=STRING,
+        type=_const("message"),
+        role=_const("assistant"),
+        model=STRING,
+        content=_list(ANY_OBJECT),
+        stop_reason=STRING,
+        usage=_object(input_tokens=COUNT, output_tokens=COUNT),
+    ),
+    "MessageError": {
+        "anyOf": [_ref("Error"), _object(type=_const("error"), error=_object(type=STRING, message=STRING))]
+    },
+    "Count": _object(input_tokens=COUNT),
     "Ranking": _object(
         object=_const("list"),
         model=STRING,

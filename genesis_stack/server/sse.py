@@ -14,6 +14,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from genesis_stack.server.disconnect import cancelled_on_disconnect
+from genesis_stack.server.error_body import error_body
 from genesis_stack.server.errors import ClientGoneError, HttpError, as_http_error, internal_error
 from genesis_stack.server.exchange import exchange_of
 
@@ -108,5 +109,6 @@ class EventStream(Response):
                 _log.exception("stream failed", extra={"request_id": exchange.request_id})
                 error = internal_error(exchange.request_id)
             exchange.error = error.error.code
-            return event(error.error.body())
+            body = error_body(error, scope["path"])
+            return event(body, body.get("type"))
         return b""
