@@ -91,6 +91,7 @@ def _prometheus(prometheus: Prometheus, layout: Layout, kind: Kind) -> Program:
             f"--storage.tsdb.retention.time={span(prometheus.retention)}",
             f"--web.listen-address={address(prometheus.listen, prometheus.port)}",
             f"--rules.alert.resend-delay={span(min(RESEND, RESEND_SCRAPES * prometheus.scrape_interval))}",
+            "--enable-feature=exemplar-storage",  # the trace behind a latency bucket
         ),
         host=prometheus.listen,
         port=prometheus.port,
