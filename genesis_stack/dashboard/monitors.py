@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 WATCHDOG: Final = "Watchdog"
 """The alert that always fires, and so shows that alerts do."""
+_MALFORMED: Final = (KeyError, TypeError, ValueError, AttributeError)
+"""What comes of reading an answer that is something else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,28 +84,27 @@ class Monitors:
     ) -> Mapping[str, Mapping[float, float]]:
         """Values of a query by model and time; raises UnansweredError."""
         window = {"start": f"{start:.3f}", "end": f"{end:.3f}", "step": f"{step:.3f}"}
-        result = await self._ask(http, "query_range", {"query": query, **window})
         return {
-            one["metric"].get("model", ""): {float(at): float(value) for at, value in one["values"]}
-            for one in result
+            model: {float(at): float(value) for at, value in values}
+            for model, values in await self._ask(http, "query_range", {"query": query, **window}, "values")
         }
 
     async def instant(self, http: httpx.AsyncClient, query: str, at: float) -> Mapping[str, float]:
         """Values of a query by model at one time; raises UnansweredError."""
-        result = await self._ask(http, "query", {"query": query, "time": f"{at:.3f}"})
-        return {one["metric"].get("model", ""): float(one["value"][1]) for one in result}
+        found = await self._ask(http, "query", {"query": query, "time": f"{at:.3f}"}, "value")
+        return {model: float(value) for model, (_, value) in found}
 
     async def _ask(
-        self, http: httpx.AsyncClient, what: str, params: Mapping[str, str]
-    ) -> list[dict[str, Any]]:
+        self, http: httpx.AsyncClient, what: str, params: Mapping[str, str], part: str
+    ) -> list[tuple[str, Any]]:
+        """That part of each series, with its model."""
         if self.prometheus is None:
             raise UnansweredError("no Prometheus is declared")
         said = await get_json(http, f"{self.prometheus}/api/v1/{what}", params)
         try:
-            result: list[dict[str, Any]] = said["data"]["result"]
-        except (KeyError, TypeError):
+            return [(one["metric"].get("model", ""), one[part]) for one in said["data"]["result"]]
+        except _MALFORMED:
             raise UnansweredError("its answer is not Prometheus's") from None
-        return result
 
 
 async def _managed_alerts(http: httpx.AsyncClient, url: str | None) -> Alerts:
@@ -113,10 +114,11 @@ async def _managed_alerts(http: httpx.AsyncClient, url: str | None) -> Alerts:
     try:
         said = await get_json(http, f"{url}/api/v2/alerts")
         states = {"active": "firing", "suppressed": "silenced"}
-        found = [_alert(one, states.get(one["status"]["state"], "pending"), one["startsAt"]) for one in said]
+        told = said if isinstance(said, list) else [said]  # which then is no alert
+        found = [_alert(one, states.get(one["status"]["state"], "pending"), one["startsAt"]) for one in told]
     except UnansweredError as error:
         return Alerts(source, problem=f"{source}: {error}")
-    except (KeyError, TypeError, ValueError):
+    except _MALFORMED:
         return Alerts(source, problem=f"{source}: its answer is not Alertmanager's")
     return _sorted(source, found)
 
@@ -130,7 +132,7 @@ async def _rule_alerts(http: httpx.AsyncClient, url: str | None) -> Alerts:
         found = [_alert(one, one["state"], one["activeAt"]) for one in said["data"]["alerts"]]
     except UnansweredError as error:
         return Alerts(source, problem=f"{source}: {error}")
-    except (KeyError, TypeError, ValueError):
+    except _MALFORMED:
         return Alerts(source, problem=f"{source}: its answer is not Prometheus's")
     return _sorted(source, found)
 

@@ -134,7 +134,8 @@ class Watch:
     def _model(self, service: Service, reading: Reading) -> ModelView:
         pace = self.histories.setdefault(service.model, History()).add(reading)
         stack = self._applied.stack if self._applied else None
-        slo = stack.models[service.model].slo.model_dump(exclude_none=True) if stack else {}
+        declared = stack.models.get(service.model) if stack else None
+        slo = declared.slo.model_dump(exclude_none=True) if declared else {}
         state, problem = _state(service, reading)
         return ModelView(
             model=service.model,

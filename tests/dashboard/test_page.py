@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from playwright.sync_api import Browser
 
 from dashboard.browser import Noted, chromium
 from dashboard.machine import Machine, eventually, machine
+from dashboard.stranger import answering
 
 pytestmark = [pytest.mark.browser, pytest.mark.model]
 
@@ -161,6 +163,29 @@ def test_a_killed_server_is_shown_as_down_until_it_is_back(noted: Noted, served:
     served.apply()
     eventually(lambda: noted.text("#overall") == "all ready", lambda: noted.text("body"))
     assert not noted.page.locator("#problems").is_visible()
+
+
+def test_what_an_alert_says_never_becomes_part_of_the_page(browser: Browser, served: Machine) -> None:
+    """Its summary is shown to the letter."""
+    spoof = '<img src=x onerror="document.title=1"><script>document.title=2</script>'
+    alert = {
+        "labels": {"alertname": "Spoof"},
+        "annotations": {"summary": spoof},
+        "startsAt": "2026-01-02T03:04:05Z",
+        "status": {"state": "active"},
+    }
+    with (
+        answering(json.dumps([alert])) as alertmanager,
+        served.dashboard("--alertmanager", alertmanager) as url,
+        browser.new_context() as context,
+    ):
+        noted = Noted(context.new_page())
+        noted.page.goto(url)
+        noted.page.locator("#alerts tbody td", has_text="Spoof").first.wait_for()
+        assert noted.page.locator("#alerts tbody td").last.inner_text() == spoof
+        assert noted.page.locator("#alerts img").count() == 0
+        assert noted.page.title() == "genesis-stack"
+        assert noted.faults == []
 
 
 def test_the_page_notices_that_its_own_program_ended(browser: Browser, served: Machine) -> None:
