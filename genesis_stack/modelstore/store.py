@@ -134,6 +134,7 @@ class Store:
         except OSError as error:
             raise FetchError(f"{path}: {error.strerror}") from error
         try:
+            _protect(descriptor)
             before = os.fstat(descriptor)
             found = sha256(descriptor, what)
             if found != digest:
@@ -182,6 +183,13 @@ class Store:
             hint="run `genesis-stack models pull` to fetch it again; if the publisher replaced the file, pin "
             "the revision you want and declare the digest that its publisher states",
         )
+
+
+def _protect(descriptor: int) -> None:
+    """Ours, and for nobody to write, whatever was done to it meanwhile; left alone where we may not."""
+    with contextlib.suppress(PermissionError):
+        os.fchown(descriptor, os.geteuid(), os.getegid())
+        os.fchmod(descriptor, 0o444)
 
 
 def _identity(status: os.stat_result) -> dict[str, int]:

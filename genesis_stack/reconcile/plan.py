@@ -154,6 +154,14 @@ def _releases(situation: Situation, touched: set[PurePosixPath]) -> Iterator[tup
             yield model, f"moves from {before.host}:{before.port} to {wanted.host}:{wanted.port}"
         elif touched & set(wanted.rebind_on) and _known(situation, model):
             yield model, "how its port and process are set up changes"
+        elif _foreign_port(situation, wanted) and _known(situation, model):
+            yield model, "somebody else had a say in its port"
+
+
+def _foreign_port(situation: Situation, service: Service) -> bool:
+    """Whether a drop-in of a file that sets up the port is about to be set aside."""
+    folders = {f"{path.name}.d" for path in service.rebind_on}
+    return any(foreign.path.parent.name in folders for foreign in situation.seen.foreign)
 
 
 def _gap(reason: str) -> str:

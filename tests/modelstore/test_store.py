@@ -59,6 +59,15 @@ def test_an_unchanged_file_is_not_hashed_again(source: Path, layout: Layout, has
     assert len(hashed) == 1
 
 
+def test_a_file_that_others_may_write_is_closed_again(source: Path, layout: Layout) -> None:
+    """A mode that somebody lifted is put back with the next look at the bytes."""
+    declared = weights(source, digest_of(source.read_bytes()))
+    stored = ensure(declared, layout).path
+    stored.chmod(0o666)
+    ensure(declared, layout)
+    assert stored.stat().st_mode & 0o777 == 0o444
+
+
 def test_deep_hashes_an_unchanged_file(source: Path, layout: Layout, hashed: list[str]) -> None:
     """`deep` trusts nothing but the bytes."""
     declared = weights(source, digest_of(source.read_bytes()))

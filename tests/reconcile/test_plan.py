@@ -103,6 +103,15 @@ CASES: dict[str, tuple[Situation, list[str]]] = {
         situation(seen=seen(limits={"MemoryMax": ("1", "2")})),
         ["restart a: MemoryMax is 2, must be 1"],
     ),
+    "a drop-in that opened its port to others": (
+        situation(seen=replace(seen(), foreign=(Foreign(Path("/etc/a.socket.d/x.conf"), "a", "x"),))),
+        [
+            "release a: somebody else had a say in its port",
+            "set aside /etc/a.socket.d/x.conf: changes our services and is not ours",
+            RELOAD,
+            "start a: somebody else had a say in its port",
+        ],
+    ),
     "a drop-in": (
         situation(seen=replace(seen(), foreign=(Foreign(Path("/etc/x.conf"), "a", "x"),))),
         [

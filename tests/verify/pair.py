@@ -12,10 +12,11 @@ from typing import Any, Final
 
 from hosts.nspawn import Host
 
-from genesis_stack.process import Completed
+from genesis_stack.process import Completed, run
 
 GENESIS_STACK: Final = Path(sys.prefix) / "bin/genesis-stack"
 STACK: Final = "/root/stack.yaml"
+SSHD: Final = ("/usr/sbin/sshd", "-i", "-o", "PermitRootLogin=prohibit-password")
 STORE: Final = "/var/lib/genesis-stack/models/sha256"
 NAME: Final = b"Lc100K Mix1"
 """Words of the model's title, which nothing depends on."""
@@ -70,6 +71,31 @@ class Pair:
         self.host.write("/run/client.key", self.key, mode=0o600)
         python = GENESIS_STACK.with_name("python")
         self.host.run([python, "-c", CHAT, port, model, tokens, times], timeout=180)
+
+    def ssh_config(self, folder: Path) -> Path:
+        """A configuration for ssh that leads to a real sshd, with a pipe into the host for a network."""
+        identity = folder / "identity"
+        run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", identity])
+        self.host.run(["mkdir", "-p", "/run/sshd"])
+        public = identity.with_suffix(".pub").read_text()
+        self.host.write("/root/.ssh/authorized_keys", public, mode=0o600)
+        config = folder / "config"
+        config.write_text(
+            f"Host pair\n  User root\n  IdentityFile {identity}\n  LogLevel ERROR\n"
+            "  StrictHostKeyChecking no\n  UserKnownHostsFile /dev/null\n"
+            f"  ProxyCommand {' '.join(self.host.entering(SSHD))}\n"
+        )
+        return config
+
+    def verify_over_ssh(self, config: Path, *words: str | Path) -> dict[str, Any]:
+        """What `verify --json` says, asked from this machine."""
+        stack = config.with_name("stack.yaml")
+        stack.write_text(self.host.read(STACK))
+        where = ["--host", "ssh://pair", "--ssh-config", config]
+        done = run([GENESIS_STACK, "verify", stack, "--json", *where, *words], check=False, timeout=180)
+        assert done.returncode in {0, 6}, done.stderr
+        report: dict[str, Any] = json.loads(done.stdout)
+        return report
 
     def heal(self) -> None:
         """Apply the stack again."""

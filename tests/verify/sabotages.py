@@ -97,21 +97,6 @@ def restart(pair: Pair) -> None:
     ready(pair)
 
 
-def rebound(pair: Pair) -> None:
-    """Close the port and open it as declared."""
-    pair.host.run(["rm", "-r", "/etc/systemd/system/text-server.socket.d"])
-    pair.host.systemctl("daemon-reload")
-    pair.host.systemctl("stop", "text-server.service", "text-server.socket")
-    pair.heal()
-
-
-def own_again(pair: Pair) -> None:
-    """The model is root's, and known to be the one that was verified."""
-    pair.host.run(["chown", "root:root", pair.weights("text")])
-    pair.host.run(["chmod", "444", pair.weights("text")])
-    pair.heal()
-
-
 def stranger(*words: str) -> Callable[[Pair], None]:
     """A process of somebody else's, listening."""
 
@@ -150,9 +135,6 @@ SABOTAGES: Final[Mapping[str, Sabotage]] = {
     "edited config": Sabotage(
         replaced(CONFIG, '"parallel": 2', '"parallel": 3'), frozenset({"files_are_as_rendered", DRIFT})
     ),
-    "config that everybody may write": Sabotage(
-        command("chmod", "666", CONFIG), frozenset({"files_are_as_rendered", DRIFT})
-    ),
     "started with another config": Sabotage(
         other_config, frozenset({"text: who_answers_is_who_was_applied"}), restart
     ),
@@ -167,10 +149,6 @@ SABOTAGES: Final[Mapping[str, Sabotage]] = {
     ),
     "ptrace allowed": Sabotage(
         drop_in("SystemCallFilter=ptrace"), with_drop_in("trace_a_process", "exposure")
-    ),
-    "no system call filter": Sabotage(
-        drop_in("SystemCallFilter=", "PrivateUsers=no"),
-        with_drop_in("trace_a_process", "namespaces", "exposure"),
     ),
     "a capability": Sabotage(drop_in("CapabilityBoundingSet=CAP_NET_RAW"), with_drop_in("no_capabilities")),
     "runs as root": Sabotage(
@@ -199,10 +177,7 @@ SABOTAGES: Final[Mapping[str, Sabotage]] = {
         frozenset({"no_foreign_drop_ins_for_all", DRIFT}),
     ),
     "model that everybody may write": Sabotage(
-        command("chmod", "666", "{text}"), frozenset({"text: owner_and_mode", DRIFT}), own_again
-    ),
-    "model of another user": Sabotage(
-        command("chown", "nobody", "{text}"), frozenset({"text: owner_and_mode", DRIFT}), own_again
+        command("chmod", "666", "{text}"), frozenset({"text: owner_and_mode", DRIFT})
     ),
     "flipped bit": Sabotage(flipped_bit, frozenset({"text: digest", DRIFT})),
     "longer model": Sabotage(
@@ -214,12 +189,10 @@ SABOTAGES: Final[Mapping[str, Sabotage]] = {
     "extra listener": Sabotage(
         drop_in("ListenStream=0.0.0.0:9999", unit="text-server.socket", section="Socket"),
         with_drop_in("socket_listens_where_declared") | {"no_other_listener_of_ours"},
-        rebound,
     ),
     "open to the network": Sabotage(
         drop_in("ListenStream=", "ListenStream=0.0.0.0:8000", unit="text-server.socket", section="Socket"),
         with_drop_in("socket_listens_where_declared", "port_is_ours"),
-        rebound,
     ),
     "stranger on the port": Sabotage(
         stranger("python3", "-m", "http.server", "8000", "--bind", "127.0.0.2"),

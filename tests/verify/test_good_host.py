@@ -8,17 +8,14 @@ import sys
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from genesis_stack.process import run
 from verify.pair import GENESIS_STACK, STACK, Pair
 from verify.sabotages import violated
 
 pytestmark = [pytest.mark.host, pytest.mark.model]
 KEY = "/etc/genesis-stack/verify.key"
-SSHD = ("/usr/sbin/sshd", "-i", "-o", "PermitRootLogin=prohibit-password")
 
 
 @pytest.fixture
@@ -31,36 +28,15 @@ def verifier(pair: Pair) -> Iterator[None]:
 
 @pytest.fixture
 def ssh_config(pair: Pair, tmp_path: Path) -> Path:
-    """A real ssh to a real sshd, with a pipe into the host's namespaces for a network."""
-    identity = tmp_path / "identity"
-    run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", identity])
-    pair.host.run(["mkdir", "-p", "/run/sshd"])
-    pair.host.write("/root/.ssh/authorized_keys", identity.with_suffix(".pub").read_text(), mode=0o600)
-    config = tmp_path / "config"
-    config.write_text(
-        f"Host pair\n  User root\n  IdentityFile {identity}\n  LogLevel ERROR\n"
-        "  StrictHostKeyChecking no\n  UserKnownHostsFile /dev/null\n"
-        f"  ProxyCommand {' '.join(pair.host.entering(SSHD))}\n"
-    )
-    return config
-
-
-def over_ssh(pair: Pair, ssh_config: Path, folder: Path, *words: str | Path) -> dict[str, Any]:
-    """What `verify --json` says, asked from this machine."""
-    stack = folder / "stack.yaml"
-    stack.write_text(pair.host.read(STACK))
-    where = ["--host", "ssh://pair", "--ssh-config", ssh_config]
-    done = run([GENESIS_STACK, "verify", stack, "--json", *where, *words], check=False, timeout=180)
-    assert done.returncode in {0, 6}, done.stderr
-    report: dict[str, Any] = json.loads(done.stdout)
-    return report
+    """The way there by ssh."""
+    return pair.ssh_config(tmp_path)
 
 
 @pytest.mark.usefixtures("verifier")
 def test_every_check_holds_over_ssh(pair: Pair, ssh_config: Path, tmp_path: Path) -> None:
     """From another machine, with a key: nothing violated, and nothing left out but what cannot be here."""
     junit, html = tmp_path / "junit.xml", tmp_path / "report.html"
-    report = over_ssh(pair, ssh_config, tmp_path, "--junit", junit, "--html", html)
+    report = pair.verify_over_ssh(ssh_config, "--junit", junit, "--html", html)
     assert list(violated(report)) == []
     left_out = {one["check"] for one in report["findings"] if one["outcome"] == "not checked"}
     assert left_out == {"clock_is_synchronized", "image", "embedding"}
@@ -77,7 +53,7 @@ def test_every_check_holds_over_ssh(pair: Pair, ssh_config: Path, tmp_path: Path
 def test_no_secret_is_told(pair: Pair, ssh_config: Path, tmp_path: Path) -> None:
     """The key that verifies is in no report, whatever was read."""
     html = tmp_path / "report.html"
-    report = over_ssh(pair, ssh_config, tmp_path, "--html", html)
+    report = pair.verify_over_ssh(ssh_config, "--html", html)
     secret = pair.key.strip().rpartition("_")[2]
     assert secret not in json.dumps(report)
     assert secret not in html.read_text()
