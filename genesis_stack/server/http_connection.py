@@ -32,6 +32,10 @@ LINGER_S: Final = 2.0
 LINGER_BYTES: Final = 1024 * 1024
 """How much it may send in that time."""
 
+SMALL_CHUNKS: Final = 16 * 1024
+"""Bytes of a chunked body that may be cut as its sender likes. Beyond them a quarter of what the body has may
+be framing: each chunk costs the parser as much as hundreds of bytes, tiny ones would take all of its time."""
+
 NO_REQUEST: Final = "This is no HTTP/1.1 request."
 
 
@@ -59,6 +63,7 @@ class HttpConnection(H11Protocol):
         self._turn = Turn.HEAD
         self._head = bytearray()
         self._received = 0
+        self._consumed = 0
         self._client_until = math.inf
         self._reader_until = math.inf
         self._fault: HttpError | None = None
@@ -132,9 +137,11 @@ class HttpConnection(H11Protocol):
         self._reader_until = math.inf
 
     def shutdown(self) -> None:
-        """The server stops: as uvicorn does it, unless this connection ends already."""
+        """The server stops: as uvicorn does it, unless this connection ends already, and soon."""
         if self._turn is not Turn.CLOSING:
             super().shutdown()
+        if self._turn is Turn.BODY:
+            self._client_until = min(self._client_until, self.loop.time() + LINGER_S)
 
     def enter(self) -> bool:
         """Ask for a place."""
@@ -167,12 +174,14 @@ class HttpConnection(H11Protocol):
         request = bytes(self._head)
         self._head.clear()
         self._fault = None
+        self._received, self._consumed = len(request) - size, 0
         self.await_client(Turn.BODY, self._limits.receive_timeout_s)
         super().data_received(request)
         self._after_data()
 
     def _receive_body(self, data: bytes) -> None:
         if not self.cycle.response_complete:
+            self._received += len(data)
             self._client_until += len(data) / self._limits.min_body_rate
         elif not self._discard(data):
             return
@@ -186,6 +195,10 @@ class HttpConnection(H11Protocol):
         if self.cycle.response_complete:
             if self.conn.their_state is h11.IDLE:
                 self.await_client(Turn.IDLE, self._limits.idle_timeout_s)
+        elif self._received > SMALL_CHUNKS + 1.25 * (self._consumed + len(self.cycle.body)):
+            self._fail(
+                HttpError(HTTPStatus.BAD_REQUEST, "Send larger chunks.", code="bad_request", headers=_CLOSE)
+            )
         elif not self.cycle.more_body:
             self._turn = Turn.ANSWER
             self._client_until = math.inf
@@ -272,6 +285,7 @@ class HttpConnection(H11Protocol):
             message = await receive()
             if self._fault is not None:
                 raise self._fault
+            self._consumed += len(message.get("body", b""))
             return message
 
         await self._application(scope, receive_in_time, send)

@@ -104,7 +104,7 @@ def survives(server: Live, requests: list[list[bytes]]) -> None:
 SEARCH = settings(deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), database=None)
 
 
-@settings(SEARCH, max_examples=8)
+@settings(SEARCH, max_examples=5)
 @given(requests=st.lists(hostile(), min_size=25, max_size=40))
 def test_any_bytes_are_survived(server: Live, requests: list[list[bytes]]) -> None:
     """No 5xx, no exception in the log, and the next honest request is answered."""

@@ -204,6 +204,23 @@ def test_a_body_beyond_the_limit_is_refused_before_it_is_there(server: Live, chu
     assert answer.error["code"] == "body_too_large"
 
 
+def test_a_body_in_tiny_chunks_is_refused(server: Live) -> None:
+    """Each chunk costs more than hundreds of bytes: 400 long before the body's limit."""
+    head = post(PATH, b"").replace(b"content-length: 0", b"transfer-encoding: chunked")
+    answer = server.ask(head, b"1\r\n \r\n" * 5000)
+    assert answer.status == 400
+    assert (
+        server.ask(head.replace(b"host: test", b"host: test\r\nconnection: close"), _chunked(BODY, 7)).status
+        == 200
+    )
+
+
+def _chunked(body: bytes, size: int) -> bytes:
+    """The body in chunks."""
+    parts = [body[start : start + size] for start in range(0, len(body), size)]
+    return b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in parts) + b"0\r\n\r\n"
+
+
 def test_a_large_body_is_not_asked_for(server: Live) -> None:
     """Expect: 100-continue gets 413 at once instead of 100 (RFC 9110, 10.1.1)."""
     answer = server.ask(post(PATH, b"", b"expect: 100-continue", length=10**9))

@@ -15,7 +15,7 @@ HALVES = (
 )
 CONNECTIONS = 200
 CLIENTS = 4
-ROUNDS = 5
+ROUNDS = 3
 
 
 def streams(server: Live) -> list[bool]:
