@@ -354,3 +354,16 @@ def test_each_request_is_one_line_of_json(start: Callable[..., Program]) -> None
     assert (first["completion_tokens"], first["ignored_fields"]) == (2, ["wisdom"])
     assert first["duration_ms"] >= first["ttft_ms"]
     assert len(second["request_id"]) == 32
+
+
+def test_half_a_body_does_not_hold_up_the_end(start: Callable[..., Program]) -> None:
+    """It gets two seconds, not its whole deadline: clients wait for the next process."""
+    program = start()
+    program.until_ready()
+    with closing(socket.create_connection(program.listener.getsockname())) as connection:
+        connection.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n")
+        connection.sendall(b"content-type: application/json\r\n\r\n{")
+        until(lambda: program.connections() == (1, 0))
+        program.process.send_signal(signal.SIGTERM)
+        assert program.process.wait(timeout=7) == 0
+        assert connection.makefile("rb").read().startswith(b"HTTP/1.1 408")
