@@ -67,6 +67,8 @@ class Authenticator:
         self._book = book
         self._started = started
         self._nonces: NonceCache | None = None
+        if book.access.expects_signatures:  # OpenSSL is loaded now rather than while others stream
+            import genesis_stack.protocol.signing  # noqa: F401
 
     def caller(self, scope: Scope) -> Caller:
         """The client behind a request.

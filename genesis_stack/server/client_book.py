@@ -76,23 +76,30 @@ class ClientBook:
         self._secrets = secrets
         self._watched: tuple[Path, ...] = (self._clients, self._keys)
         self._stamps = self._look()
-        self._access = self._read()
-        self._stamps = self._look()
+        self._access = self._read_again()
 
     @property
     def access(self) -> Access:
         """What the files say at this moment."""
         stamps = self._look()
         if stamps != self._stamps:
-            self._stamps = stamps
             try:
-                self._access = self._read()
+                self._access = self._read_again()
             except AccessError as error:
+                self._stamps = self._look()  # one line in the log for each change, not for each request
                 _log.error("clients not read again: the last good ones stay", extra={"reason": str(error)})
             else:
-                self._stamps = self._look()
                 _log.info("clients read again", extra={"keys": len(self._access.keys)})
         return self._access
+
+    def _read_again(self) -> Access:
+        """Read all files, stamped before: what changes meanwhile is read at the next request."""
+        while True:
+            watched = self._watched
+            self._stamps = self._look()
+            access = self._read()
+            if self._watched == watched:
+                return access
 
     def _look(self) -> tuple[Stamp, ...]:
         return tuple(map(_stamp, self._watched))

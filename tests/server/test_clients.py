@@ -167,14 +167,23 @@ async def test_a_client_of_another_model_is_turned_away(door: Served, files: Acc
     assert (answer.status_code, answer.json()["error"]["code"]) == (403, "model_not_allowed")
 
 
-async def test_unusable_files_leave_the_last_good_ones_in_force(door: Served, files: AccessFiles) -> None:
-    """A slip of the hand locks nobody out and lets nobody in."""
+async def test_unusable_files_leave_the_last_good_ones_in_force(
+    door: Served, files: AccessFiles, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A slip of the hand locks nobody out and lets nobody in, and is told once."""
     key = files.issue("alice")
     assert (await chat(door, bearer(key))).status_code == 200
     (files.directory / "clients.json").write_text("{")
     assert (await chat(door, bearer(key))).status_code == 200
     assert (await chat(door, {})).status_code == 401
-    files.write()
+    assert len([record for record in caplog.records if "not read again" in record.message]) == 1
+    files.secrets.mkdir()
+    (files.secrets / "alice-secret").write_text("no key")
+    files.declare("alice", slots={**SIGNING, "default": BEARER})
+    for _ in range(3):
+        assert (await chat(door, bearer(key))).status_code == 200
+    assert len([record for record in caplog.records if "not read again" in record.message]) == 2
+    (files.secrets / "alice-secret").unlink()
     files.revoke(key)
     assert (await chat(door, bearer(key))).status_code == 401
 

@@ -44,7 +44,7 @@ def test_the_committed_stacks_hold_to_the_schema_they_name(path: Path) -> None:
     prefix, _, named = header.partition("$schema=")
     assert prefix == "# yaml-language-server: "
     assert (path.parent / named).resolve() == COMMITTED
-    as_json = json.dumps(yaml.safe_load(path.read_text()), default=str)  # editors read YAML 1.2: dates are text
+    as_json = json.dumps(yaml.safe_load(path.read_text()), default=str)  # YAML 1.2 has no dates
     SCHEMA.validate(json.loads(as_json))
 
 
