@@ -51,9 +51,8 @@ def cost(
     priced = load(stack) if stack is not None else applied.stack
     stated = Monitors.of(applied.stack)
     monitors = Monitors(prometheus.rstrip("/") if prometheus else stated.prometheus, None)
-    tls = applied.stack is not None and applied.stack.http.tls is not None
     now = time.time()
-    tokens = asyncio.run(count(applied.services, monitors, tls=tls, now=now))
+    tokens = asyncio.run(count(applied.services, monitors, now))
     prices = priced.cost if priced is not None else None
     found = savings(tokens, prices, now)
     if as_json:
@@ -106,7 +105,7 @@ def _money(amount: float | None, prices: Cost | None) -> str:
     if amount is None or prices is None:
         return "-"
     small = 0 < abs(amount) < 0.01  # noqa: PLR2004 -- below a cent, two digits would say nothing
-    return f"{amount:.2g} {prices.currency}" if small else f"{amount:,.2f} {prices.currency}"
+    return f"{amount:.5f} {prices.currency}" if small else f"{amount:,.2f} {prices.currency}"
 
 
 def _moment(at: float) -> str:

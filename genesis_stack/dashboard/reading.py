@@ -46,17 +46,17 @@ class Reading:
     problem: str = ""
 
 
-def base_url(service: Service, *, tls: bool) -> str:
+def base_url(service: Service) -> str:
     """Where a server of this host is reached."""
     host = ANY_ADDRESS.get(service.host, service.host)
-    return f"{'https' if tls else 'http'}://{f'[{host}]' if ':' in host else host}:{service.port}"
+    return f"{'https' if service.tls else 'http'}://{f'[{host}]' if ':' in host else host}:{service.port}"
 
 
 async def look(http: httpx.AsyncClient, url: str) -> Reading:
     """Ask the server at `url`; what goes wrong is part of the reading."""
     try:
         said = await get_json(http, f"{url}/health", fine=range(200, 600))
-        names = ("status", "model_digest", "config_digest", "reason")
+        names = ("status", "model_digest", "config_digest", "reason", "access_digest")
         health = Health(*(str(said.get(name, "")) for name in names))
     except (UnansweredError, AttributeError) as error:
         return Reading(time.time(), Health("unreachable", detail=str(error)), problem=str(error))

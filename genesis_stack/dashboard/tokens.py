@@ -54,7 +54,7 @@ def month_start(now: float) -> float:
     )
 
 
-async def count(services: Mapping[str, Service], monitors: Monitors, *, tls: bool, now: float) -> Tokens:
+async def count(services: Mapping[str, Service], monitors: Monitors, now: float) -> Tokens:
     """The tokens of this month from Prometheus, or else those that the servers have counted."""
     problem = "no Prometheus is declared"
     if monitors.prometheus is not None:
@@ -64,7 +64,7 @@ async def count(services: Mapping[str, Service], monitors: Monitors, *, tls: boo
             except UnansweredError as error:
                 problem = f"Prometheus at {monitors.prometheus}: {error}"
     async with client(servers=True) as http:
-        return await _from_servers(http, services, problem, tls=tls, now=now)
+        return await _from_servers(http, services, problem, now)
 
 
 async def _from_prometheus(
@@ -93,13 +93,13 @@ async def _from_prometheus(
 
 
 async def _from_servers(
-    http: httpx.AsyncClient, services: Mapping[str, Service], problem: str, *, tls: bool, now: float
+    http: httpx.AsyncClient, services: Mapping[str, Service], problem: str, now: float
 ) -> Tokens:
     problems = [f"{problem}: these are the servers' own counters, and what earlier processes served is lost"]
     served: dict[str, Served] = {}
     for model, service in services.items():
         try:
-            served[model] = _counted(await read_exposition(http, base_url(service, tls=tls)))
+            served[model] = _counted(await read_exposition(http, base_url(service)))
         except UnansweredError as error:
             problems.append(f"{model}: {error}")
             continue

@@ -108,8 +108,7 @@ class Watch:
         self.monitors = Monitors(
             self._given.prometheus or stated.prometheus, self._given.alertmanager or stated.alertmanager
         )
-        tls = applied.stack is not None and applied.stack.http.tls is not None
-        looks = (look(servers, base_url(service, tls=tls)) for service in applied.services.values())
+        looks = (look(servers, base_url(service)) for service in applied.services.values())
         alerts, readings = await asyncio.gather(self.monitors.alerts(others), asyncio.gather(*looks))
         models = tuple(map(self._model, applied.services.values(), readings))
         self.histories = {model.model: self.histories[model.model] for model in models}
@@ -139,7 +138,7 @@ class Watch:
         state, problem = _state(service, reading)
         return ModelView(
             model=service.model,
-            address=base_url(service, tls=False).removeprefix("http://"),
+            address=base_url(service),
             state=state,
             problem=problem,
             budget=service.memory,
