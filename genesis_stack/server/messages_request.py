@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from genesis_stack.server.chat_request import (
     MAX_MESSAGES,
@@ -27,6 +27,7 @@ from genesis_stack.server.chat_request import (
     ToolChoice,
     ToolName,
 )
+from genesis_stack.server.errors import bad_request
 from genesis_stack.server.guard.identifier import Identifier
 from genesis_stack.server.guard.passage import Passage
 from genesis_stack.server.json_body import ModelRequest, StrictModel
@@ -148,15 +149,19 @@ class CountRequest(ModelRequest):
         yield from self.as_chat().images()
 
     def as_chat(self) -> ChatRequest:
-        """The same request for the chat pipeline."""
+        """The same request for the chat pipeline; raises HttpError 400 for turns that are none."""
         choice = self.tool_choice
-        return ChatRequest(
-            model=self.model,
-            messages=self._messages(),
-            tools=[_tool(tool) for tool in self.tools] if self.tools else None,
-            tool_choice=_choice(choice),
-            parallel_tool_calls=False if choice and choice.disable_parallel_tool_use else None,
-        )
+        try:
+            return ChatRequest(
+                model=self.model,
+                messages=self._messages(),
+                tools=[_tool(tool) for tool in self.tools] if self.tools else None,
+                tool_choice=_choice(choice),
+                parallel_tool_calls=False if choice and choice.disable_parallel_tool_use else None,
+            )
+        except ValidationError as exc:  # such as turns without content, or calls by the user
+            reason = exc.errors(include_url=False, include_input=False)[0]["msg"]
+            raise bad_request(f"messages: {reason}", param="messages") from None
 
     def _messages(self) -> list[Message]:
         system = self.system

@@ -77,7 +77,12 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     ),
     "/v1/responses": Operation("Answer an input", "Response", ResponsesRequest, _GENERATES, streams=True),
     "/v1/messages": Operation(
-        "Answer a conversation", "Message", MessagesRequest, _GENERATES, streams=True, error="MessageError"
+        "Answer a conversation",
+        "AnsweredMessage",
+        MessagesRequest,
+        _GENERATES,
+        streams=True,
+        error="MessageError",
     ),
     "/v1/messages/count_tokens": Operation(
         "Count a prompt's tokens", "Count", CountRequest, _GENERATES, error="MessageError"

@@ -92,7 +92,7 @@ ANSWERS: Final[dict[str, Json]] = {
         model=STRING,
         usage=_object(prompt_tokens=COUNT, total_tokens=COUNT),
     ),
-    "Message": _object(
+    "AnsweredMessage": _object(
         id=STRING,
         type=_const("message"),
         role=_const("assistant"),

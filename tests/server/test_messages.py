@@ -138,6 +138,24 @@ async def test_refusals_have_the_shape_that_the_sdk_reads(served: Served) -> Non
     assert full.value.response.headers["retry-after"] == "3"
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        [],
+        [{"type": "thinking", "thinking": ""}],
+        [{"type": "tool_use", "id": "toolu_1", "name": "weather", "input": {}}],
+    ],
+    ids=["nothing", "only thinking", "a call by the user"],
+)
+async def test_turns_that_are_none_are_refused(served: Served, content: list[Any]) -> None:
+    """With 400, never 500."""
+    turns = [{"role": "user", "content": content}]
+    for path in ("/v1/messages", "/v1/messages/count_tokens"):
+        response = await served.post(path, {"model": MODEL, "max_tokens": 4, "messages": turns})
+        assert response.status_code == 400
+        assert response.json()["error"]["type"] == "invalid_request_error"
+
+
 async def test_images_go_the_way_of_chats(served: Served) -> None:
     """A text model refuses them with the reason, whichever source they have."""
     sources = [
