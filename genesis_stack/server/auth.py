@@ -13,8 +13,7 @@ import secrets
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from http import HTTPStatus
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 
 from starlette.types import Message, Receive, Scope
 
@@ -22,32 +21,17 @@ from genesis_stack.protocol.access import ClientPolicy
 from genesis_stack.protocol.headers import SIGNATURE_FIELDS
 from genesis_stack.protocol.keys import ClientKey
 from genesis_stack.server.client_book import ClientBook, LiveKey
-from genesis_stack.server.errors import HttpError
+from genesis_stack.server.errors import UnauthorizedError
 
 if TYPE_CHECKING:
     from genesis_stack.protocol.signing import BodyDigest
     from genesis_stack.server.replay import NonceCache
-
-Scheme = Literal["bearer", "signature", "none"]
 
 LONGEST_BEARER: Final = 256
 """Bytes of an Authorization field that are looked at."""
 
 _DECOY: Final = secrets.token_bytes(32)
 """What the key of an unknown id is compared with."""
-
-
-class UnauthorizedError(HttpError):
-    """401; `scheme` is what the request had shown, for the metrics alone."""
-
-    def __init__(self, scheme: Scheme) -> None:
-        super().__init__(
-            HTTPStatus.UNAUTHORIZED,
-            "This needs a valid key: send it as `Authorization: Bearer gk_…`, or sign the request with it.",
-            code="invalid_api_key",
-            headers={"www-authenticate": 'Bearer realm="genesis-stack"'},
-        )
-        self.scheme = scheme
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +42,10 @@ class Caller:
     key_id: str
     policy: ClientPolicy
     body: BodyDigest | None = None
+
+    def reads(self, receive: Receive) -> Receive:
+        """`receive`, which raises UnauthorizedError at the end of a body that is not the one signed."""
+        return receive if self.body is None else _checked(receive, self.body)
 
 
 class Authenticator:
@@ -132,8 +120,7 @@ class Authenticator:
         return Caller(key.client, key.id, policy, body)
 
 
-def checked(receive: Receive, digest: BodyDigest) -> Receive:
-    """`receive`, which raises UnauthorizedError at the end of a body that is not the one signed."""
+def _checked(receive: Receive, digest: BodyDigest) -> Receive:
     from genesis_stack.protocol.signing import SignatureError
 
     async def receive_checked() -> Message:

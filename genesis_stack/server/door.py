@@ -5,17 +5,19 @@ from __future__ import annotations
 import time
 from collections.abc import Collection
 from http import HTTPStatus
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from starlette.types import Receive, Scope
 
 from genesis_stack.protocol.serve_config import ServeConfig
-from genesis_stack.server.auth import Authenticator, UnauthorizedError, checked
-from genesis_stack.server.client_book import ClientBook
-from genesis_stack.server.errors import HttpError
+from genesis_stack.server.errors import HttpError, UnauthorizedError
 from genesis_stack.server.exchange import Exchange
 from genesis_stack.server.limits import LimitedError, Limits
 from genesis_stack.server.locality import is_local
+
+if TYPE_CHECKING:
+    from genesis_stack.server.auth import Authenticator
+    from genesis_stack.server.client_book import ClientBook
 
 OPEN_PATHS: Final = frozenset({"/health"})
 """What tells a state and no secret; process managers and load balancers ask it without a key."""
@@ -34,8 +36,14 @@ class Door:
         """
         self._model = config.model
         self._limits = Limits()
-        self._book = None if config.access is None else ClientBook(config.access.directory, config.secrets)
-        self._authenticator = None if self._book is None else Authenticator(self._book, time.time())
+        self._book: ClientBook | None = None
+        self._authenticator: Authenticator | None = None
+        if config.access is not None:
+            from genesis_stack.server.auth import Authenticator
+            from genesis_stack.server.client_book import ClientBook
+
+            self._book = ClientBook(config.access.directory, config.secrets)
+            self._authenticator = Authenticator(self._book, time.time())
 
     @property
     def access_digest(self) -> str | None:
@@ -63,7 +71,7 @@ class Door:
             )
         exchange.lease = self._limits.lease(caller.name, caller.policy)
         exchange.lease.begin()
-        return receive if caller.body is None else checked(receive, caller.body)
+        return caller.reads(receive)
 
     @staticmethod
     def note(error: HttpError, exchange: Exchange) -> None:

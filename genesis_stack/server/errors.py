@@ -1,6 +1,7 @@
 """Every refusal as an HTTP status and OpenAI's error body.
 
 HttpError                 any refusal with a status
+├── UnauthorizedError     nobody known, whatever was wrong
 └── ClientGoneError       nobody is left to answer; logged as 499, never sent
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from http import HTTPStatus
+from typing import Literal
 
 from starlette.exceptions import HTTPException
 
@@ -20,6 +22,9 @@ from genesis_stack.engine.interface import (
 )
 from genesis_stack.protocol.api_error import ApiError, ErrorType
 from genesis_stack.protocol.headers import RETRY_AFTER
+
+Scheme = Literal["bearer", "signature", "none"]
+"""What a request had shown that proved no declared client."""
 
 CLIENT_CLOSED_REQUEST = 499
 """nginx's status for a client that went away; it appears in logs and metrics only."""
@@ -44,6 +49,19 @@ class HttpError(Exception):
         self.status = status
         self.headers = dict(headers or {})
         self.error = ApiError(_shortened(message), _type_of(status), code, param)
+
+
+class UnauthorizedError(HttpError):
+    """401; `scheme` is what the request had shown, for the metrics alone."""
+
+    def __init__(self, scheme: Scheme) -> None:
+        super().__init__(
+            HTTPStatus.UNAUTHORIZED,
+            "This needs a valid key: send it as `Authorization: Bearer gk_…`, or sign the request with it.",
+            code="invalid_api_key",
+            headers={"www-authenticate": 'Bearer realm="genesis-stack"'},
+        )
+        self.scheme = scheme
 
 
 class ClientGoneError(HttpError):

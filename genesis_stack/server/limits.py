@@ -12,13 +12,15 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from genesis_stack.engine.interface import EngineError
-from genesis_stack.protocol.access import ClientPolicy
 from genesis_stack.protocol.headers import RETRY_AFTER
 from genesis_stack.server.errors import HttpError, bad_request
 from genesis_stack.server.rate_fields import Level, rate_fields
+
+if TYPE_CHECKING:
+    from genesis_stack.protocol.access import ClientPolicy
 
 Limit = Literal["requests", "tokens", "concurrent"]
 

@@ -23,7 +23,7 @@ from genesis_stack.protocol.access import KeySlot
 from genesis_stack.protocol.keys import ClientKey
 from genesis_stack.protocol.serve_config import ServeConfig
 from genesis_stack.protocol.signing import CLOCK_SKEW, COVERED, Head, sign
-from genesis_stack.server import auth
+from genesis_stack.server.errors import HttpError, UnauthorizedError
 from genesis_stack.server.replay import REMEMBERED, NonceCache
 
 CHAT = json.dumps({"model": MODEL, "messages": [{"role": "user", "content": "hi"}]}).encode()
@@ -318,7 +318,7 @@ async def test_fields_may_be_anything(door: Served, key: ClientKey) -> None:
         assert authenticator is not None
         try:
             authenticator.caller(scope)
-        except auth.UnauthorizedError:
+        except UnauthorizedError:
             return
         assert fields == good
 
@@ -350,7 +350,7 @@ async def test_authorization_may_be_anything(door: Served) -> None:
     @given(st.lists(st.one_of(st.binary(), st.binary().map(lambda end: b"Bearer gk_" + end)), max_size=3))
     def fuzz(values: list[bytes]) -> None:
         headers = [(b"authorization", value) for value in values]
-        with pytest.raises(auth.UnauthorizedError):
+        with pytest.raises(UnauthorizedError):
             authenticator.caller({"type": "http", "headers": headers})
 
     fuzz()
@@ -364,7 +364,7 @@ def test_a_full_nonce_cache_lets_nobody_in() -> None:
     room = 1000 + int(REMEMBERED / 60 * 6)
     for number in range(room):
         assert cache.use("alice", str(number), created, per_minute=6)
-    with pytest.raises(auth.HttpError) as refused:
+    with pytest.raises(HttpError) as refused:
         cache.use("alice", "one more", created, per_minute=6)
     assert refused.value.status == 503
     assert cache.use("bob", "0", created, per_minute=6)
