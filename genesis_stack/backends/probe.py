@@ -16,8 +16,7 @@ ANY_ADDRESS: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 -- wher
 
 def ask(service: Service) -> Health:
     """What the server on this port says of itself; never raises."""
-    host = ANY_ADDRESS.get(service.host, service.host)
-    connection = _connection(host, service)
+    connection = connect(service)
     try:
         connection.request("GET", "/health", headers={"Connection": "close"})
         body = json.loads(connection.getresponse().read(64 * 1024))
@@ -34,8 +33,12 @@ def ask(service: Service) -> Health:
         connection.close()
 
 
-def _connection(host: str, service: Service) -> http.client.HTTPConnection:
-    """Over TLS the certificate is not verified: the digests in the answer say who gave it."""
+def connect(service: Service) -> http.client.HTTPConnection:
+    """A connection to this server from its own host, not opened yet.
+
+    Over TLS the certificate is not verified: the digests in the answer say who gave it.
+    """
+    host = ANY_ADDRESS.get(service.host, service.host)
     if not service.tls:
         return http.client.HTTPConnection(host, service.port, timeout=REQUEST_SECONDS)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

@@ -14,9 +14,9 @@ from typing import Final
 
 from genesis_stack import process
 from genesis_stack.backends import Health, ObservedService, Phase, Service
-from genesis_stack.backends.probe import ANY_ADDRESS
 from genesis_stack.dashboard.asking import UnansweredError, client, get_text
 from genesis_stack.dashboard.exposition import Exposition
+from genesis_stack.dashboard.reading import base_url
 from genesis_stack.reconcile.apply import Host
 from genesis_stack.reconcile.drift import Drift, find_drift
 from genesis_stack.reconcile.status import last_events
@@ -117,12 +117,10 @@ def _patient(
 
 def _metrics(service: Service) -> Exposition:
     """What the server counts; nothing where it does not tell us."""
-    address = ANY_ADDRESS.get(service.host, service.host)
-    shown = f"[{address}]" if ":" in address else address
 
     async def ask() -> str:
         async with client(servers=True) as http:
-            return await get_text(http, f"http://{shown}:{service.port}/metrics")
+            return await get_text(http, f"{base_url(service)}/metrics")
 
     try:
         return Exposition.parse(asyncio.run(ask()))

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from genesis_stack.backends import Health, ObservedService, Phase, Service
-from genesis_stack.backends.probe import ANY_ADDRESS, REQUEST_SECONDS
+from genesis_stack.backends.probe import connect
 from genesis_stack.reconcile.apply import Host
 from genesis_stack.reconcile.drift import find_drift
 from genesis_stack.reconcile.state import read_journal
@@ -118,8 +118,7 @@ def _mean(metrics: Mapping[str, float], histogram: str) -> float | None:
 
 def read_metrics(service: Service) -> dict[str, float]:
     """Every sample of `/metrics` by name, those of one name added up; empty when it does not answer."""
-    host = ANY_ADDRESS.get(service.host, service.host)
-    connection = http.client.HTTPConnection(host, service.port, timeout=REQUEST_SECONDS)
+    connection = connect(service)
     found: dict[str, float] = {}
     try:
         connection.request("GET", "/metrics", headers={"Connection": "close"})
