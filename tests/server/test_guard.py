@@ -248,6 +248,9 @@ async def test_an_image_that_is_not_taken_is_refused_by_its_header(roomy: Served
     assert (await roomy.post(RESPONSES, {"model": MODEL, "input": [item]})).status_code == 400
     assert len(response.content) < 1000
     assert opened == []
+    allowed = [{"type": "image_url", "image_url": {"url": image()}}]
+    sound = await roomy.post(CHAT, {"model": MODEL, "messages": [{"role": "user", "content": allowed}]})
+    assert sound.json()["error"]["message"] != response.json()["error"]["message"]
 
 
 async def test_too_many_images_are_refused(served: Served) -> None:
