@@ -64,7 +64,7 @@ async def test_the_page_and_the_scrape_agree(
 ) -> None:
     """Every metric is on the page with its type and labels, and nothing else is."""
     served.app.metrics.watch(Admission(config.http))
-    monkeypatch.setattr("genesis_stack.server.metrics.cgroup.ControlGroup.memory_bytes", lambda _: 1)
+    monkeypatch.setattr("genesis_stack.server.metrics.cgroup.ControlGroup.memory_bytes", lambda *_: 1)
     assert await exported(served) == documented()
 
 

@@ -5,9 +5,13 @@ See cgroups(7), and the kernel's Documentation/admin-guide/cgroup-v2.rst and cgr
 
 from __future__ import annotations
 
+import resource
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
+
+_PAGE: Final = resource.getpagesize()
+"""To which the kernel rounds limits."""
 
 _MOUNT: Final = Path("/sys/fs/cgroup")
 
@@ -44,14 +48,18 @@ class ControlGroup:
                 memory = cpu = mount / below
         return cls(memory, cpu)
 
-    def memory_bytes(self) -> int | None:
-        """Memory in use less file cache that nobody has mapped; None where it is not shown.
+    def memory_bytes(self, limit: int) -> int | None:
+        """Memory in use less file cache that nobody has mapped.
+
+        None where it is not shown, or where the group is not bounded by `limit` bytes: it is then not the
+        server's own, as under the embedded backend, and others are in the sum.
 
         All that is charged would tell nothing: files that were read once fill it up to the limit, and leave
         when somebody needs the room. Mapped weights stay in the sum: without them the model crawls.
         """
         charged = _number(self.memory / "memory.current", self.memory / "memory.usage_in_bytes")
-        if charged is None:
+        bound = _number(self.memory / "memory.max", self.memory / "memory.limit_in_bytes")
+        if charged is None or bound is None or abs(bound - limit) >= _PAGE:
             return None
         stat = _fields(self.memory / "memory.stat")
         files = stat.get("total_cache", stat.get("file", 0))

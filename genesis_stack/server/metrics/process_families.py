@@ -36,7 +36,7 @@ class ProcessFamilies:
             "genesis_cpu_seconds", "Processor time of all threads.", time.process_time()
         )
         yield GaugeMetricFamily("genesis_cpu_budget_cores", "Cores that the stack allows.", self._budget.cpus)
-        if (used := self._group.memory_bytes()) is not None:
+        if (used := self._group.memory_bytes(self._budget.memory)) is not None:
             yield _bytes(
                 "genesis_memory_cgroup_bytes",
                 "Memory of the control group without unmapped file cache.",
