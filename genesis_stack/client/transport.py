@@ -28,6 +28,8 @@ from genesis_stack.protocol.headers import REQUEST_ID
 
 _MOST_REFUSAL: Final = 64 * 1024
 """Bytes of an error body that are read."""
+_UNTRUSTED: Final = "CERTIFICATE_VERIFY_FAILED"
+"""OpenSSL's word in an error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +171,8 @@ class Transport:
             raise ConnectionFailedError(message, **_where(exchange)) from None
         except httpx.HTTPError as error:
             message = f"{exchange.url}: {type(error).__name__} ({error})"
-            raise ConnectionFailedError(message, **_where(exchange)) from None
+            remedy = "trust its certificate with ca_file" if _UNTRUSTED in message else None
+            raise ConnectionFailedError(message, remedy=remedy, **_where(exchange)) from None
 
 
 class EventSource:
@@ -237,5 +240,10 @@ def _trust(config: LocalLLMConfig) -> ssl.SSLContext | bool:
     if config.ca_file is None:
         return True
     context = ssl.create_default_context()
-    context.load_verify_locations(config.ca_file)
+    try:
+        context.load_verify_locations(config.ca_file)
+    except OSError as error:
+        reason = error.strerror or "no PEM certificates"
+        remedy = "give a file of PEM certificates"
+        raise ConfigurationError(f"ca_file {config.ca_file}: {reason}", remedy=remedy) from None
     return context

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -42,13 +43,14 @@ class StandIn:
 
     answer: Answer
     port: int = 0
+    tls: ssl.SSLContext | None = None
     requests: list[Request] = field(default_factory=list)
     serving: set[asyncio.Task[None]] = field(default_factory=set)
 
     @property
     def url(self) -> str:
         """Where it listens."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}"
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer one connection's requests."""
@@ -72,10 +74,10 @@ class StandIn:
 
 
 @asynccontextmanager
-async def stand_in(answer: Answer) -> AsyncGenerator[StandIn]:
+async def stand_in(answer: Answer, *, tls: ssl.SSLContext | None = None) -> AsyncGenerator[StandIn]:
     """A stand-in for the length of a block; it outlives no connection."""
-    double = StandIn(answer)
-    server = await asyncio.start_server(double.serve, "127.0.0.1", 0)
+    double = StandIn(answer, tls=tls)
+    server = await asyncio.start_server(double.serve, "127.0.0.1", 0, ssl=tls)
     double.port = server.sockets[0].getsockname()[1]
     try:
         yield double

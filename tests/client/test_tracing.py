@@ -7,14 +7,15 @@ import sys
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from opentelemetry import trace
+from opentelemetry import metrics, trace
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
 
 from client.stand_in import MODEL, chat_reply, error_reply, stand_in, stream_reply
-from genesis_stack.client import LocalLLMClient, RateLimitedError
+from genesis_stack.client import InvalidRequestError, LocalLLMClient, RateLimitedError
 
 TRACE_ID = 0x0123456789ABCDEF0123456789ABCDEF
 PROMPT = "the secret recipe"
@@ -130,6 +131,41 @@ async def test_a_failed_call_names_its_error(heard: Sequence[Heard]) -> None:
                 await client.complete_text(PROMPT)
     assert heard[0].attributes["error.type"] == "RateLimitedError"
     assert PROMPT not in repr([span.attributes for span in heard])
+
+
+async def test_calls_and_tokens_are_counted(heard: Sequence[Heard], monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the histograms of the conventions, failures by their kind."""
+    counts: list[tuple[str, float, Mapping[str, Any]]] = []
+
+    class Meter:
+        """Hands out histograms that remember."""
+
+        def create_histogram(self, name: str, unit: str) -> Any:
+            """One of them."""
+            assert unit
+
+            def record(value: float, attributes: Mapping[str, Any]) -> None:
+                counts.append((name, value, attributes))
+
+            return SimpleNamespace(record=record)
+
+    monkeypatch.setattr(metrics, "get_meter", lambda _: Meter())
+    replies = iter([chat_reply(), error_reply(400)])
+    async with (
+        stand_in(lambda _: next(replies)) as server,
+        LocalLLMClient(endpoints=[{"url": server.url, "model": MODEL}]) as client,
+    ):
+        await client.complete_text(PROMPT, model=MODEL)
+        with pytest.raises(InvalidRequestError):
+            await client.complete_text(PROMPT)
+    assert heard
+    told = [(name, attributes.get("gen_ai.token.type"), value) for name, value, attributes in counts]
+    assert told[1:3] == [
+        ("gen_ai.client.token.usage", "input", 3),
+        ("gen_ai.client.token.usage", "output", 2),
+    ]
+    assert [name for name, _, _ in told].count("gen_ai.client.operation.duration") == 2
+    assert counts[-1][2]["error.type"] == "InvalidRequestError"
 
 
 def test_a_program_without_opentelemetry_never_loads_it() -> None:
