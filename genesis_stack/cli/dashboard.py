@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +15,8 @@ from genesis_stack.errors import GenesisError
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
+
+    from genesis_stack.dashboard.watch import Watch
 
 PORT = 8090
 
@@ -45,7 +49,8 @@ def dashboard(
     watch = Watch(host.transaction.generations, given)
     with _listener(port) as listener:
         say(f"http://127.0.0.1:{listener.getsockname()[1]} shows the models; Ctrl-C ends")
-        _serve(app(watch), listener)
+        with contextlib.suppress(KeyboardInterrupt):  # the way to end it
+            asyncio.run(_serve(app(watch), watch, listener))
 
 
 def _checked(url: str | None) -> str | None:
@@ -62,16 +67,21 @@ def _listener(port: int) -> socket.socket:
         raise GenesisError(f"127.0.0.1:{port}: {error.strerror}", hint=hint) from None
 
 
-def _serve(application: ASGIApp, listener: socket.socket) -> None:
+async def _serve(application: ASGIApp, watch: Watch, listener: socket.socket) -> None:
+    """Serve and look until Ctrl-C; if looking fails, nothing is served any longer."""
     import uvicorn
 
     config = uvicorn.Config(
         application,
         http="h11",
         ws="none",
+        lifespan="off",
         log_level="warning",
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=1,
     )
-    uvicorn.Server(config).run(sockets=[listener])
+    async with asyncio.TaskGroup() as group:
+        looking = group.create_task(watch.run())
+        await uvicorn.Server(config).serve(sockets=[listener])
+        looking.cancel()

@@ -7,8 +7,6 @@ cached, or read from another origin.
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import json
 from collections.abc import AsyncIterator, Callable
 from dataclasses import asdict
@@ -47,20 +45,11 @@ _PAGE: Final = {
 
 
 def app(watch: Watch) -> ASGIApp:
-    """The application; it looks at the models while it runs."""
-
-    @contextlib.asynccontextmanager
-    async def looking(_: Starlette) -> AsyncIterator[None]:
-        task = asyncio.create_task(watch.run())
-        yield
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
-
+    """The application; somebody must keep `watch` looking."""
     data = _Data(watch)
     routes = [Route(path, _asset(*asset)) for path, asset in _PAGE.items()]
     routes += [Route("/api/view", data.view), Route("/api/past", data.past), Route("/api/live", data.live)]
-    return _Guarded(Starlette(routes=routes, lifespan=looking))
+    return _Guarded(Starlette(routes=routes))
 
 
 class _Data:

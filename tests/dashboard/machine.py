@@ -131,6 +131,7 @@ class Machine:
             finally:
                 process.send_signal(signal.SIGINT)
                 process.communicate(timeout=20)
+        assert process.returncode == 0
 
 
 @contextmanager

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx
 import pytest
 
+from genesis_stack.cli.dashboard import _serve
 from genesis_stack.dashboard.app import HEADERS, app
 from genesis_stack.dashboard.monitors import Monitors
 from genesis_stack.dashboard.watch import Watch
@@ -98,3 +100,19 @@ async def test_an_unknown_span_is_refused_with_those_there_are(http: httpx.Async
     """It never becomes part of a query."""
     answer = await http.get("/api/past", params={"span": "1y"})
     assert (answer.status_code, answer.text) == (400, "span must be one of 6h, 24h, 7d\n")
+
+
+async def test_when_looking_fails_nothing_is_served_any_longer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Old numbers would pass for health."""
+
+    async def fail(*_: object) -> None:
+        raise ZeroDivisionError
+
+    watch = Watch(Generations(Layout.under(tmp_path)), Monitors(None, None))
+    monkeypatch.setattr(watch, "_look", fail)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        with pytest.raises(ExceptionGroup) as ended:
+            await asyncio.wait_for(_serve(app(watch), watch, listener), 30)
+        assert ended.group_contains(ZeroDivisionError)

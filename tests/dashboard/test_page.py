@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -13,6 +16,7 @@ from playwright.sync_api import Browser
 from dashboard.browser import Noted, chromium
 from dashboard.machine import Machine, eventually, machine
 from dashboard.stranger import answering
+from genesis_stack.dashboard.app import MOST_READERS
 
 pytestmark = [pytest.mark.browser, pytest.mark.model]
 
@@ -186,6 +190,25 @@ def test_what_an_alert_says_never_becomes_part_of_the_page(browser: Browser, ser
         assert noted.page.locator("#alerts img").count() == 0
         assert noted.page.title() == "genesis-stack"
         assert noted.faults == []
+
+
+def test_pages_that_were_closed_make_room_for_others(served: Machine) -> None:
+    """So many may follow at a time; a reader who leaves is forgotten within a few seconds."""
+    with served.dashboard() as url, ExitStack() as open_pages:
+        for _ in range(MOST_READERS):
+            open_pages.enter_context(urllib.request.urlopen(f"{url}/api/live", timeout=10)).readline()
+        assert status(f"{url}/api/live") == 503
+        open_pages.close()
+        eventually(lambda: status(f"{url}/api/live") == 200, lambda: "room")
+
+
+def status(url: str) -> int:
+    """Of one answer."""
+    try:
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
 
 
 def test_the_page_notices_that_its_own_program_ended(browser: Browser, served: Machine) -> None:
