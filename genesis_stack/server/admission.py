@@ -95,7 +95,6 @@ class Admission:
             connection for own in self._peers.values() for connection in own if connection.deadline <= now
         ]
         for connection in overdue:
-            self.refused["timeout"] += 1
             connection.expire()
 
     async def keep(self) -> None:

@@ -88,7 +88,11 @@ class HttpConnection(H11Protocol):
                 self._refuse(_timeout())
             case Turn.BODY if reads and self._fault is None and not self.cycle.response_started:
                 self._fail(_timeout())
+            case Turn.IDLE if reads:
+                self.await_client(Turn.CLOSING, LINGER_S)
+                self.transport.close()
             case _:
+                self._admission.refused["timeout"] += 1
                 self.abort()
 
     def abort(self) -> None:

@@ -6,6 +6,7 @@ import json
 import socket
 import time
 from collections.abc import Generator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -262,3 +263,16 @@ def test_websockets_are_not_spoken(server: Live) -> None:
 def test_other_methods_are_refused(server: Live, method: str) -> None:
     """405 where there is something, 404 where there is nothing."""
     assert httpx.request(method, f"{server.url}/health").status_code == 405
+
+
+def test_an_idle_connection_ends_without_being_counted_as_refused(tmp_path: Path) -> None:
+    """After its time it is closed; those that never speak are counted."""
+    with live(tmp_path, idle_timeout_s=0.3, receive_timeout_s=0.3) as server:
+        wire = server.wire(post(PATH, BODY))
+        assert wire.next_status() == 200
+        assert wire.answer().content == b""
+        metrics = httpx.get(f"{server.url}/metrics").text
+        assert 'genesis_refused_connections_total{reason="timeout"} 0.0' in metrics
+        assert server.ask(b"").content == b""
+        metrics = httpx.get(f"{server.url}/metrics").text
+        assert 'genesis_refused_connections_total{reason="timeout"} 1.0' in metrics
