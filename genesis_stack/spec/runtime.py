@@ -33,7 +33,8 @@ class EngineSettings(Frozen):
     flash_attention: bool = Field(default=True, description="Use flash attention.")
     mlock: bool = Field(default=False, description="Keep the weights in memory, never paged out.")
     speculation: Literal["off", "ngram"] = Field(
-        default="off", description="ngram guesses tokens that repeat the prompt; the text stays the same."
+        default="ngram",
+        description="ngram guesses tokens that repeat the prompt, where measured to pay; the text stays the same.",
     )
     image_tokens: int = Field(
         default=1024,
