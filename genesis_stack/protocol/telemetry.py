@@ -30,7 +30,7 @@ SPAN_ATTEMPT: Final = "llm_api_call_{attempt}"
 # Attributes of the GenAI conventions
 
 OPERATION_NAME: Final = "gen_ai.operation.name"
-"""`chat`, `text_completion` or `embeddings`."""
+"""`chat`, `text_completion`, `embeddings` or `rerank`."""
 PROVIDER_NAME: Final = "gen_ai.provider.name"
 REQUEST_MODEL: Final = "gen_ai.request.model"
 REQUEST_MAX_TOKENS: Final = "gen_ai.request.max_tokens"
@@ -70,7 +70,9 @@ CLIENT: Final = "genesis.client"
 OPERATIONS: Final = {
     "/v1/chat/completions": "chat",
     "/v1/responses": "chat",
+    "/v1/messages": "chat",
     "/v1/completions": "text_completion",
     "/v1/embeddings": "embeddings",
+    "/v1/rerank": "rerank",
 }
-"""Paths to `OPERATION_NAME`."""
+"""Paths to `OPERATION_NAME`; the conventions have no word for ranking."""

@@ -11,11 +11,11 @@ from pydantic_core import to_json
 LONGEST: Final = 32 * 1024
 """Characters of one request or answer: an image in base64 is no reading matter."""
 
-_FIELDS: Final = ("messages", "prompt", "input", "instructions")
+_FIELDS: Final = ("system", "instructions", "messages", "prompt", "input", "query", "documents")
 
 
 def input_json(asked: BaseModel) -> str:
-    """The messages, prompt or input of a request."""
+    """What a request of any kind holds for the model to read."""
     given = {name: getattr(asked, name) for name in _FIELDS if getattr(asked, name, None) is not None}
     content = next(iter(given.values())) if len(given) == 1 else given
     return _bounded(to_json(content, inf_nan_mode="null", exclude_none=True).decode())

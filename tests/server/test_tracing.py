@@ -326,3 +326,10 @@ def test_tracing_without_the_extra_is_refused_with_the_command(
     with pytest.raises(ConfigError, match=r"pip install 'genesis-stack\[tracing\]'") as refused:
         ConfigFile.read(path)
     assert refused.value.exit_code == os.EX_CONFIG
+
+
+def test_every_path_that_runs_the_model_has_an_operation(served: Served) -> None:
+    """A new one without its word would leave spans that no dashboard counts."""
+    running = {route.path for route in served.app.routes if route.path.startswith("/v1/")}
+    without = {"/v1/models", "/v1/models/{model:path}", "/v1/messages/count_tokens"}
+    assert running - without == names.OPERATIONS.keys()
