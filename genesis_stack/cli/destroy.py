@@ -17,10 +17,12 @@ from genesis_stack.cli.host import host_options, lock_option, locked, open_host,
 def destroy(
     *, yes: bool, keep_models: bool, lock_timeout: float, root: Path | None, backend: str | None
 ) -> None:
-    """Stop every model and remove services, generations, state and model files."""
+    """Stop every model and remove services, generations, issued keys, state and model files."""
     host = open_host(root, backend)
     if not yes:
         click.confirm(f"Remove every model server and all of {host.layout.state}?", abort=True, err=True)
     with locked(host.layout, lock_timeout):
         host.destroy(keep_models=keep_models)
-    say("nothing of genesis-stack is left" + (" but the model files" if keep_models else ""))
+    kept = ["the model files"] if keep_models else []
+    kept += [f"the secrets in {host.layout.secrets}"] if host.layout.secrets.exists() else []
+    say("nothing of genesis-stack is left" + (f" but {' and '.join(kept)}" if kept else ""))
