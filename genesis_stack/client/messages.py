@@ -73,12 +73,7 @@ def listed(messages: Messages) -> list[Message | Mapping[str, Any]]:
 def has_images(messages: Iterable[Message | Mapping[str, Any]]) -> bool:
     """Whether somebody has to see something."""
     return any(
-        bool(message.images)
-        if isinstance(message, Message)
-        else any(
-            isinstance(part, Mapping) and part.get("type") == "image_url"
-            for part in message.get("content") or ()
-        )
+        bool(message.images) if isinstance(message, Message) else _shows(message.get("content"))
         for message in messages
     )
 
@@ -98,12 +93,34 @@ def prefix_of(messages: Sequence[Mapping[str, Any]]) -> bytes:
     digest = hashlib.blake2b(digest_size=16)
     left = PREFIX_CHARACTERS
     for message in messages:
-        text = f"{message.get('role')}\0{message.get('content')}"[:left]
-        digest.update(text.encode("utf-8", "surrogatepass"))
-        left -= len(text)
+        opening = f"{message.get('role')}\0{_opening(message.get('content'), left)}"
+        digest.update(opening.encode("utf-8", "surrogatepass"))
+        left -= len(opening)
         if left <= 0:
             break
     return digest.digest()
+
+
+def _shows(content: object) -> bool:
+    """Whether a content in OpenAI's shape has an image among its parts."""
+    return isinstance(content, list | tuple) and any(
+        isinstance(part, Mapping) and part.get("type") == "image_url" for part in content
+    )
+
+
+def _opening(content: object, most: int) -> str:
+    """How a content begins; an image, which is long and begins like all of its kind, by how it ends."""
+    if isinstance(content, str):
+        return content[:most]
+    if not isinstance(content, list | tuple):
+        return ""
+    parts = [part for part in content if isinstance(part, Mapping)]
+    return "\0".join(str(part.get("text") or _uri(part)[-64:])[:most] for part in parts)
+
+
+def _uri(part: Mapping[str, Any]) -> str:
+    image = part.get("image_url")
+    return str(image.get("url")) if isinstance(image, Mapping) else ""
 
 
 async def _object(message: Message, images: Images, deadline: float) -> dict[str, Any]:
