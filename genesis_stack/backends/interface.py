@@ -260,7 +260,7 @@ class Backend(Protocol):
         """Stop it and remove its data."""
 
     def shutdown(self) -> None:
-        """End the process manager itself where it is ours."""
+        """End what watches, and the process manager itself where it is ours."""
 
     def log_tail(self, model: str, lines: int) -> list[str]:
         """The last lines of a model's log."""

@@ -259,7 +259,7 @@ class SystemdBackend:
             _do("systemctl", "clean", "--what=state", unit_name(name))
 
     def shutdown(self) -> None:
-        """The manager is the system's: it stays; our target no longer pulls anything in."""
+        """The manager is the system's: it stays; our target, and what watches with it, stops."""
         with contextlib.suppress(process.ProcessError):
             _do("systemctl", "stop", TARGET)
 

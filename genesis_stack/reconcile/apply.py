@@ -122,8 +122,6 @@ class Host:
         current = transaction.generations.load(transaction.generations.current())
         seen = self.backend.processes(current.services)
         running = [model for model, one in seen.items() if one.phase in {Phase.RUNNING, Phase.STARTING}]
-        for name in current.monitors:  # before the servers: nobody is to be told that they are down
-            self.backend.stop_monitor(name)
         for model in running:
             self.backend.stop(model)
         self.backend.shutdown()
@@ -191,8 +189,8 @@ def model_files(desired: Desired) -> dict[str, tuple[Path, ...]]:
         for path in service.restart_on:
             if path.suffix == ".json":
                 config = ServeConfig.model_validate_json(desired.files[path].content)
-                projector = [config.projector] if config.projector else []
-                refs = [config.weights, *projector, *config.adapters.values()]
+                optional = (config.projector, config.draft, *config.adapters.values())
+                refs = [config.weights, *(ref for ref in optional if ref is not None)]
                 found[model] = tuple(Path(ref.path) for ref in refs)
     return found
 

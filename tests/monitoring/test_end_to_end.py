@@ -18,8 +18,8 @@ from monitoring.watched import Watched, receiver, wait_for
 pytestmark = [pytest.mark.prometheus, pytest.mark.timeout(300)]
 
 TUNED = """
-  SlowFirstToken: {threshold: 1s, for: 0s}
-  QueueSaturated: {threshold: 60%, for: 0s}
+  SlowFirstToken: {threshold: 500ms, for: 0s}
+  QueueSaturated: {threshold: 40%, for: 0s}
   AuthFailureSpike: {for: 0s}
 """
 CAPTURE_SECONDS = 15
@@ -75,7 +75,7 @@ def test_a_server_that_hangs_is_told_and_so_is_its_return(machine: Watched) -> N
 
 def test_a_full_queue_and_a_slow_first_token_are_told(machine: Watched) -> None:
     """One request runs, three wait; when they are through, and nobody has to wait any more, both end."""
-    waiting = machine.chats(4, tokens=250)
+    waiting = machine.chats(4, tokens=120)
     machine.expect("QueueSaturated", "firing")
     assert [one.result() for one in waiting] == [200] * 4
     machine.expect("SlowFirstToken", "firing")

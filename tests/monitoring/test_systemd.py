@@ -69,6 +69,11 @@ def ask(host: Host, url: str) -> str:
     return host.run(["python3", "-c", program, url], check=False).stdout
 
 
+def state(host: Host, unit: str) -> str:
+    """Active, inactive, or on the way."""
+    return host.show(unit, "ActiveState")["ActiveState"]
+
+
 def applied(host: Host, text: str) -> Completed:
     """Write a stack and apply it."""
     host.write("/root/stack.yaml", text)
@@ -121,6 +126,15 @@ def test_a_changed_limit_is_reloaded_and_drift_is_healed(watched: Host, smollm2:
     assert "monitor.alertmanager" in cli(watched, "drift").stdout
     assert applied(watched, stack(smollm2, "7s", MONITORING)).returncode == 0
     assert watched.show(UNITS[1], "ActiveState") == {"ActiveState": "active"}
+
+
+def test_down_stops_them_and_they_come_back_with_a_boot(watched: Host, smollm2: Path) -> None:
+    """Like the servers: stopped, and still enabled."""
+    assert cli(watched, "down").returncode == 0
+    for unit in UNITS:
+        watched.wait_for(lambda unit=unit: state(watched, unit) == "inactive", deadline=20, what=unit)
+        assert watched.show(unit, "UnitFileState") == {"UnitFileState": "enabled"}
+    assert applied(watched, stack(smollm2, "7s", MONITORING)).returncode == 0
 
 
 def test_without_monitoring_they_are_gone_and_destroy_takes_their_data(watched: Host, smollm2: Path) -> None:
