@@ -64,6 +64,7 @@ def log_exchange(exchange: Exchange, seconds: float, *, content: bool) -> None:
         "error": exchange.error,
         "auth_failure": exchange.auth_failure,
         "limited": exchange.limited,
+        "guard": exchange.guard.outcome if exchange.guard and exchange.guard.outcome != "clean" else None,
         "ignored_fields": list(exchange.ignored_fields[:8]),
     }
     fields |= {name: value for name, value in optional.items() if value}

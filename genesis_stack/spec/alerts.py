@@ -24,6 +24,7 @@ from genesis_stack.spec.units import (
 Unit = Literal["seconds", "fraction", "bytes", "number"]
 
 BUILT_IN: Final[dict[str, Unit | None]] = {
+    "AuditFailing": None,
     "AuthFailureSpike": "number",
     "CPUThrottled": "fraction",
     "ApplyFailed": None,

@@ -297,6 +297,17 @@ def _integrity(on: Watched, _: float) -> Body:
     )
 
 
+def _audit(on: Watched, _: float) -> Body:
+    return Body(
+        expr=f"max by (instance) ({on.metric('genesis_audit_failing')}) == 1",
+        summary=f"{on.name} cannot write its audit record",
+        description="Records wait in its memory; when 10,000 wait, or when it stops, they are lost.",
+        fires={on.sample("genesis_audit_failing"): (1, 0)},
+        silent=({on.sample("genesis_audit_failing"): (0, 0)},),
+        labels={"instance": on.instance},
+    )
+
+
 def drifted(on: Watched, _: float) -> Body:
     """The host, or what belongs to one model, is not as it was applied."""
     drift = "genesis_host_drift"
@@ -327,6 +338,7 @@ SERVING: Final = (
     Alarm("AuthFailureSpike", "ticket", 60, always(10), _auth),
     Alarm("RateLimitedClient", "info", 600, always(10), _limited),
     Alarm("InjectionSpike", "ticket", 60, always(10), _injections),
+    Alarm("AuditFailing", "page", 60, always(0), _audit),
     Alarm("ModelIntegrity", "page", 0, always(0), _integrity),
     Alarm("Drifted", "ticket", 600, always(0), drifted),
 )
