@@ -12,7 +12,13 @@ from typing import Any, Generic, TypeVar
 
 from genesis_stack.client.bucket import Bucket
 from genesis_stack.client.config import Endpoint, LocalLLMConfig
-from genesis_stack.client.errors import CircuitOpenError, LocalLLMError, OwnLimitError, UnavailableError
+from genesis_stack.client.errors import (
+    CircuitOpenError,
+    DeadlineExceededError,
+    LocalLLMError,
+    OwnLimitError,
+    UnavailableError,
+)
 from genesis_stack.client.hedge import hedged
 from genesis_stack.client.integrity import Verifier
 from genesis_stack.client.replicas import Lease, Replica, Replicas
@@ -113,10 +119,16 @@ class Dispatcher:
         return stream
 
     async def admission(self, deadline: float) -> None:
-        """Wait for a token of the client's own bucket; raises OwnLimitError if none comes in time."""
+        """Wait for a token of the client's own bucket; raises OwnLimitError if none comes in time.
+
+        A call whose time is up is not sent at all: DeadlineExceededError, and no server is to blame.
+        """
+        left = deadline - asyncio.get_running_loop().time()
+        if left <= 0:
+            raise DeadlineExceededError("the time was up before the request could be sent")
         if self._bucket is None:
             return
-        wait = self._bucket.take(deadline - asyncio.get_running_loop().time())
+        wait = self._bucket.take(left)
         if wait is None:
             message = (
                 f"requests_per_minute of this client allow the next request in {self._bucket.wait:.1f} s"

@@ -12,7 +12,12 @@ from typing import Any
 from genesis_stack.client.answers import Answers
 from genesis_stack.client.config import Endpoint, LocalLLMConfig
 from genesis_stack.client.dispatch import Dispatcher, Order
-from genesis_stack.client.errors import ClosedError, MalformedResponseError, UnavailableError
+from genesis_stack.client.errors import (
+    ClosedError,
+    DeadlineExceededError,
+    MalformedResponseError,
+    UnavailableError,
+)
 from genesis_stack.client.images import Images
 from genesis_stack.client.messages import Messages, has_images, listed, prefix_of, written
 from genesis_stack.client.options import ChatOptions, Options, body_of
@@ -58,11 +63,14 @@ class Session:
             raise ClosedError("this client is closed")
         if self._dispatcher is not None:
             return self._dispatcher
-        async with self._discovery:
-            if self._dispatcher is None:
-                endpoints = await self._discovered(deadline)
-                self._dispatcher = Dispatcher(self.config, endpoints, self.transport, self._tracing)
-            return self._dispatcher
+        try:
+            async with asyncio.timeout_at(deadline), self._discovery:
+                if self._dispatcher is None:
+                    endpoints = await self._discovered(deadline)
+                    self._dispatcher = Dispatcher(self.config, endpoints, self.transport, self._tracing)
+                return self._dispatcher
+        except TimeoutError:
+            raise DeadlineExceededError("no server had named its models when the time was up") from None
 
     async def complete(self, messages: Messages, options: ChatOptions) -> Completion:
         """One answer, whole; raises LocalLLMError."""
@@ -90,12 +98,8 @@ class Session:
             stream = await dispatcher.stream(order, call)
             try:
                 yield stream
-            except BaseException as failure:
-                await stream.close(failure)
-                raise
-            else:
-                await stream.close(asyncio.CancelledError())
             finally:
+                await stream.leave()
                 self._tracing.answered(call, stream.partial)
 
     async def json(

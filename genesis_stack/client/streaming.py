@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import deque
 from collections.abc import Mapping
@@ -10,6 +11,7 @@ from typing import Any
 
 from genesis_stack.client.errors import (
     ConnectionFailedError,
+    DeadlineExceededError,
     LocalLLMError,
     MalformedResponseError,
     StreamInterruptedError,
@@ -172,11 +174,14 @@ class Stream:
         """Correct the origin by what only the caller of the attempt knows."""
         self._origin = replace(self._origin, **changes)
 
-    async def close(self, failure: BaseException | None = None) -> None:
+    async def leave(self) -> None:
+        """Let go of the connection; an answer that was not read to its end says nothing about the server."""
+        await self.close(None if self._ended else asyncio.CancelledError())
+
+    async def close(self, failure: BaseException | None) -> None:
         """Let go of the connection and tell the breaker how it went; the first time counts."""
-        unfinished = None if self._ended else failure
         self._ended = True
-        self._lease.settle(unfinished)
+        self._lease.settle(failure)
         await self._source.close()
 
     async def _receive(self, patience: float | None) -> None:
@@ -229,5 +234,6 @@ class Stream:
             endpoint=self._exchange.url,
             model=self._origin.model,
         )
-        await self.close(interruption)
+        late = isinstance(failure, DeadlineExceededError)  # too long an answer is no fault of the server
+        await self.close(None if late else interruption)
         raise interruption from None

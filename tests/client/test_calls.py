@@ -393,11 +393,16 @@ async def test_messages_in_openais_own_shape_pass_as_they_are() -> None:
     ]
 
 
-async def _all(client: LocalLLMClient, prompt: str) -> Any:
-    async with client.stream(prompt) as stream:
+async def _all(client: LocalLLMClient, prompt: str, **options: Any) -> Any:
+    async with client.stream(prompt, **options) as stream:
         async for _ in stream:
             pass
     return stream.result
+
+
+async def _failing(client: LocalLLMClient, failure: Exception) -> None:
+    async with client.stream("Hi."):
+        raise failure
 
 
 async def _replicas(client: LocalLLMClient) -> Any:
@@ -433,11 +438,55 @@ async def test_a_batch_without_workers_is_an_error() -> None:
 
 
 async def test_no_time_is_no_time() -> None:
-    """A deadline of nothing is not the default one."""
-    slow = Reply(after=30, body=chat_reply().body)
-    async with stand_in(always(slow)) as server, client_of(at(server.url)) as client:
+    """A deadline of nothing is not the default one; nothing is sent, and no server is to blame."""
+    async with (
+        stand_in(always(chat_reply())) as server,
+        client_of(at(server.url), breaker={"failures": 1}) as client,
+    ):
+        for _ in range(3):
+            with pytest.raises(DeadlineExceededError):
+                await client.complete_text("Hi.", deadline=0)
+        assert not server.requests
+        assert (await client.complete_text("Hi.")).text
+
+
+async def test_waiting_for_the_first_call_to_find_the_models_has_its_deadline_too() -> None:
+    """One patient call must not hold up the hurried ones."""
+    async with stand_in(always(Reply(after=30))) as server, LocalLLMClient(server.url) as client:
+        patient = asyncio.create_task(client.complete_text("Hi."))
+        await asyncio.sleep(0.02)
+        started = time.monotonic()
         with pytest.raises(DeadlineExceededError):
-            await client.complete_text("Hi.", deadline=0)
+            await client.complete_text("Hi.", deadline=0.1)
+        assert time.monotonic() - started < 2
+        patient.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await patient
+
+
+async def test_what_happens_in_the_block_of_a_stream_is_not_the_servers_fault() -> None:
+    """Neither the program's own failures, nor those of other calls."""
+    async with (
+        stand_in(always(stream_reply("Once ", "upon"))) as server,
+        client_of(at(server.url), breaker={"failures": 1}) as client,
+    ):
+        for failure in (ValueError("mine"), OverloadedError("another server")):
+            with pytest.raises(type(failure)):
+                await _failing(client, failure)
+        assert (await _all(client, "Hi.")).text == "Once upon"
+
+
+async def test_a_stream_that_takes_too_long_opens_no_circuit() -> None:
+    """It was coming: the deadline was short, not the server ill."""
+    cut = stream_reply("Once ", done=False)
+    endless = replace(cut, headers={**cut.headers, "content-length": "100000"})
+    async with (
+        stand_in(always(endless)) as server,
+        client_of(at(server.url), breaker={"failures": 1}) as client,
+    ):
+        for _ in range(2):
+            with pytest.raises(StreamInterruptedError):
+                await _all(client, "Hi.", deadline=0.2)
 
 
 async def test_a_client_that_is_closed_under_a_call_ends_it_with_an_error() -> None:
