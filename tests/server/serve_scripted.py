@@ -1,8 +1,8 @@
 """`genesis-serve` with a scripted engine: the real program, its process and its sockets.
 
-SCRIPTED says how the engine behaves: `slow` answers slowly, `floods` never stops to speak, `broken` never
-starts, `hangs` stops to beat, `dies` fails after its start. Without it all is well. The engine starts once
-the file SCRIPTED_GATE exists.
+SCRIPTED says how the engine behaves: `slow` answers slowly, `floods` never stops to speak, `faulty` fails
+amid each request, `broken` never starts, `hangs` stops to beat, `dies` fails after its start. Without it all
+is well. The engine starts once the file SCRIPTED_GATE exists.
 """
 
 from __future__ import annotations
@@ -36,6 +36,12 @@ async def _flood(_request: GenerationRequest) -> AsyncGenerator[Delta]:
         await asyncio.sleep(0.001)
 
 
+async def _fault(_request: GenerationRequest) -> AsyncGenerator[Delta]:
+    """A fault of ours."""
+    raise ZeroDivisionError("secret detail")
+    yield  # type: ignore[unreachable]
+
+
 async def _engine(_config: ServeConfig) -> ScriptedEngine:
     engine = ScriptedEngine()
     while not GATE.exists():  # noqa: ASYNC110, ASYNC240 -- the gate is another process's file
@@ -45,6 +51,8 @@ async def _engine(_config: ServeConfig) -> ScriptedEngine:
             engine.script = _slowly
         case "floods":
             engine.script = _flood
+        case "faulty":
+            engine.script = _fault
         case "broken":
             engine.state = EngineState.STARTING
             engine.refusal = EngineError("no such tensor")

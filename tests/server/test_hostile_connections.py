@@ -276,3 +276,14 @@ def test_an_idle_connection_ends_without_being_counted_as_refused(tmp_path: Path
         assert server.ask(b"").content == b""
         metrics = httpx.get(f"{server.url}/metrics").text
         assert 'genesis_refused_connections_total{reason="timeout"} 1.0' in metrics
+
+
+def test_a_second_request_amid_an_answer_is_dropped(tmp_path: Path) -> None:
+    """The stream goes on to its end; then the connection ends, though the answer had not said so."""
+    with live(tmp_path, behaviour="slow") as server:
+        wire = server.wire(post(PATH, json.dumps(CHAT | {"stream": True}).encode()))
+        begun = wire.socket.recv(65536)
+        answer = wire.send(post(PATH, BODY)).answer()
+        assert b"connection: close" not in begun
+        assert b"[DONE]" in answer.content
+        assert answer.count == 0
