@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from genesis_stack.render.monitoring.budget import BURNING
+from genesis_stack.render.monitoring.calling import CALLING
 from genesis_stack.render.monitoring.hosting import HOSTING
 from genesis_stack.render.monitoring.rule import Alarm, Body, Rule, Watched, span
 from genesis_stack.render.monitoring.serving import SERVING
@@ -25,7 +26,11 @@ _UNTUNED: Final = Alert()
 def all_rules(stack: Stack, step: float) -> tuple[Rule, ...]:
     """Every rule, those of one model together; `step` is the scrape interval in seconds."""
     return (
-        *(rule for name in stack.models for rule in _about(Watched(stack, name, step), (*SERVING, *BURNING))),
+        *(
+            rule
+            for name in stack.models
+            for rule in _about(Watched(stack, name, step), (*SERVING, *CALLING, *BURNING))
+        ),
         *_about(Watched(stack, "", step), HOSTING),
         *added_rules(stack),
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Final
 
 from genesis_stack.render.monitoring.rule import (
-    HOST_JOB,
     JOB,
     NUMBER,
     SECONDS,
@@ -234,57 +233,6 @@ def _throttled(on: Watched, limit: float) -> Body:
     )
 
 
-def _spike(
-    on: Watched, limit: float, metric: str, matchers: tuple[str, ...], labels: tuple[str, ...]
-) -> Body:
-    """More than so many events a minute."""
-    by = ", ".join(("instance", *(label.partition("=")[0] for label in labels)))
-    rate = f"sum by ({by}) (rate({on.metric(metric, *matchers)}[{on.window}]))"
-    sample = on.sample(
-        metric, *labels, *(text.replace("=~", "=").replace("|blocked", "") for text in matchers)
-    )
-    per_step = limit * on.step / 60
-    named = {key: value.strip('"') for key, _, value in (label.partition("=") for label in labels)}
-    return Body(
-        expr=f"{rate} * 60 > {number(limit)}",
-        summary="",
-        description="",
-        fires={sample: (0, per_step * 3)},
-        silent=({sample: (0, per_step / 2)}, {sample: (5, 0)}),
-        shown=show_number(limit * 3),
-        labels={"instance": on.instance, **named},
-    )
-
-
-def _auth(on: Watched, limit: float) -> Body:
-    body = _spike(on, limit, "genesis_auth_failures_total", (), ())
-    return _said(
-        body,
-        f"{on.name}: many requests prove no client",
-        f"{NUMBER} a minute had no valid key or signature: a broken client, or somebody tries keys.",
-    )
-
-
-def _limited(on: Watched, limit: float) -> Body:
-    body = _spike(on, limit, "genesis_rate_limited_total", (), ('client="orchestrator"',))
-    return _said(
-        body,
-        f"{on.name}: {{{{ $labels.client }}}} asks for more than it may",
-        f"{NUMBER} of its requests a minute were refused by its limits.",
-    )
-
-
-def _injections(on: Watched, limit: float) -> Body:
-    body = _spike(on, limit, "genesis_guard_verdicts_total", ('verdict=~"flagged|blocked"',), ())
-    return _said(
-        body, f"{on.name}: many prompts look like injections", f"{NUMBER} a minute were flagged or blocked."
-    )
-
-
-def _said(body: Body, summary: str, description: str) -> Body:
-    return Body(body.expr, summary, description, body.fires, body.silent, body.shown, body.labels)
-
-
 def _integrity(on: Watched, _: float) -> Body:
     intact = "genesis_host_model_file_intact"
     return Body(
@@ -335,13 +283,8 @@ SERVING: Final = (
     Alarm("QueueSaturated", "ticket", 120, always(0.8), _queue),
     Alarm("KVCacheFull", "ticket", 600, always(0.95), _cache),
     Alarm("CPUThrottled", "ticket", 900, always(0.25), _throttled),
-    Alarm("AuthFailureSpike", "ticket", 60, always(10), _auth),
-    Alarm("RateLimitedClient", "info", 600, always(10), _limited),
-    Alarm("InjectionSpike", "ticket", 60, always(10), _injections),
     Alarm("AuditFailing", "page", 60, always(0), _audit),
     Alarm("ModelIntegrity", "page", 0, always(0), _integrity),
     Alarm("Drifted", "ticket", 600, always(0), drifted),
 )
 """In the order of the rendered file: what is down first, then what is slow, full, or odd."""
-
-__all__ = ["HOST_JOB", "SERVING", "drifted", "error_share"]
