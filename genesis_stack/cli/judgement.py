@@ -25,9 +25,25 @@ def judged(path: Path, layout: Layout, *, no_host: bool = False) -> tuple[Stack,
 
     stack = load(path)
     refuse_lifted(stack)
+    if stack.monitoring.tracing.exporter != "off" and not no_host:
+        _need_opentelemetry(path)
     if any(alert.expr for alert in stack.alerts.values()):
         _lint_added(path, stack)
     return stack, judge(path, stack, layout, None if no_host else read_host())
+
+
+def _need_opentelemetry(path: Path) -> None:
+    """The servers run from this very environment; each would start, say so, and end."""
+    from importlib.util import find_spec
+
+    from genesis_stack.errors import ExitCode, GenesisError
+
+    if find_spec("opentelemetry") is None or find_spec("opentelemetry.sdk") is None:
+        raise GenesisError(
+            f"{path}: monitoring.tracing: OpenTelemetry is not installed here",
+            hint="pip install 'genesis-stack[tracing]', or set exporter: off",
+            exit_code=ExitCode.INVALID_CONFIG,
+        )
 
 
 def _lint_added(path: Path, stack: Stack) -> None:

@@ -51,7 +51,7 @@ CLIENT_DURATION: Final = "gen_ai.client.operation.duration"
 """Histogram of seconds a call took, retries included."""
 CLIENT_TOKENS: Final = "gen_ai.client.token.usage"
 """Histogram of tokens a call used, by `TOKEN_TYPE`."""
-TOKEN_TYPE: Final = "gen_ai.token.type"
+TOKEN_TYPE: Final = "gen_ai.token.type"  # noqa: S105 -- a name
 """`input` or `output`."""
 
 # Attributes of the HTTP and general conventions

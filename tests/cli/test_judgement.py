@@ -1,0 +1,37 @@
+"""A stack that this environment could not serve is refused before anything is touched."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from genesis_stack.cli.judgement import judged
+from genesis_stack.errors import ExitCode, GenesisError
+from genesis_stack.layout import Layout
+
+STACK = f"""
+api_version: genesis.stack/v1
+name: test
+models:
+  a:
+    port: 8000
+    weights: {{source: hf://a/b/c.gguf, sha256: {"a" * 64}}}
+    budget: {{memory: 1GiB, cpus: 1}}
+monitoring: {{tracing: {{exporter: file}}}}
+"""
+
+
+def test_spans_without_opentelemetry_are_refused_with_the_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For this machine; whoever checks a file for another one may not have it."""
+    path = tmp_path / "stack.yaml"
+    path.write_text(STACK)
+    monkeypatch.setattr("importlib.util.find_spec", lambda *_: None)
+    with pytest.raises(GenesisError, match="OpenTelemetry") as refused:
+        judged(path, Layout.under(tmp_path))
+    assert refused.value.exit_code is ExitCode.INVALID_CONFIG
+    assert refused.value.hint is not None
+    assert "pip install 'genesis-stack[tracing]'" in refused.value.hint
+    judged(path, Layout.under(tmp_path), no_host=True)
