@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genesis_stack.client import ConfigurationError, Message
@@ -43,6 +43,7 @@ def test_images_are_seen_in_either_shape() -> None:
     )
 
 
+@settings(max_examples=40, deadline=None)
 @given(content=ANYTHING)
 def test_any_content_of_others_has_a_prefix_and_is_not_judged_here(content: Any) -> None:
     """Strange messages are the server's to refuse."""
