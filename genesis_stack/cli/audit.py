@@ -78,7 +78,7 @@ def _file_lines(files: tuple[Path, ...]) -> Iterator[bytes]:
 
 def _lines_of(host: Host, model: str | None) -> tuple[Iterator[bytes], bool]:
     """The lines of a model's record, and whether there are no others among them."""
-    from genesis_stack.process import stream
+    from genesis_stack.process import run, stream
     from genesis_stack.protocol.audit import FILE_NAME
     from genesis_stack.render.serve import config_path
     from genesis_stack.render.systemd import service_name
@@ -94,6 +94,7 @@ def _lines_of(host: Host, model: str | None) -> tuple[Iterator[bytes], bool]:
         case "journal":
             units = (service_name(name), f"{name}-server-next.service")
             chosen = [f"--unit={unit}" for unit in units]
+            run(["journalctl", "--sync"], check=False)  # what was written, also that of a moment ago
             journal = ["journalctl", "--no-pager", "--quiet", "--output=cat", *chosen]
             return (line.encode() for line in stream(journal)), False
         case _:

@@ -1,0 +1,88 @@
+"""The audit record on each backend, as an operator checks it: with the real model and server."""
+
+from __future__ import annotations
+
+import json
+import socket
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+from hosts.nspawn import Host
+
+from backends.scenarios import DIGEST, Machine, expect
+from backends.test_client_scenarios import ask
+from backends.test_embedded_scenarios import Here
+from backends.test_systemd_scenarios import Booted
+from genesis_stack.errors import ExitCode
+
+pytestmark = [pytest.mark.model, pytest.mark.timeout(240)]
+STACK = """
+api_version: genesis.stack/v1
+name: audit
+defaults: {{reserve: 64MiB, rollout: {{min_healthy: 500ms, deadline: 60s}}}}
+models:
+  smol:
+    port: {port}
+    weights: {{source: "file://{weights}", sha256: {digest}}}
+    engine: {{context: {context}, parallel: 2}}
+    budget: {{memory: 1GiB, cpus: 2}}
+monitoring: {{logs: {{audit: {sink}}}}}
+"""
+
+
+def serve(machine: Machine, *, context: int, sink: str) -> None:
+    """Apply the stack with these values and make one request, which declares no client."""
+    text = STACK.format(port=machine.port, weights=machine.weights, digest=DIGEST, context=context, sink=sink)
+    machine.write(machine.stack, text)
+    expect(machine.cli("apply", machine.stack), ExitCode.OK)
+    assert ask(machine, "stranger") == 200
+
+
+def head_after(machine: Machine, requests: int) -> str:
+    """The record's head once it holds so many requests: an answer does not wait for its record."""
+    end = time.monotonic() + 20
+    while True:
+        told = json.loads(expect(machine.cli("audit", "verify", "--json"), ExitCode.OK))
+        if told["requests"] == requests:
+            return str(told["head"]["hash"])
+        assert time.monotonic() < end, told
+
+
+def the_record_is_whole_across_a_change(machine: Machine, sink: str) -> None:
+    """Two runs are one chain; an anchor of the first is in it, a made-up one is not."""
+    serve(machine, context=512, sink=sink)
+    anchor = head_after(machine, 1)[:16]
+    serve(machine, context=256, sink=sink)
+    head_after(machine, 2)
+    told = expect(machine.cli("audit", "verify", "--model", "smol", "--anchor", anchor), ExitCode.OK)
+    assert "of 2 requests, unbroken" in told
+    other = machine.cli("audit", "verify", "--anchor", "0123456789abc")
+    assert (other.returncode, "0123456789abc" in other.stdout) == (ExitCode.VIOLATED, True)
+
+
+def test_embedded(smollm2: Path) -> None:
+    """In a file: there is no journal."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with tempfile.TemporaryDirectory(prefix="gs-") as folder:
+        machine = Here(Path(folder), port, str(smollm2))
+        try:
+            the_record_is_whole_across_a_change(machine, "journal")
+        finally:
+            machine.cli("destroy", "--yes")
+
+
+@pytest.fixture
+def booted(host: Host, smollm2: Path) -> Booted:
+    """A host."""
+    return Booted(host, str(smollm2))
+
+
+@pytest.mark.host
+@pytest.mark.parametrize("sink", ["journal", "file"])
+def test_systemd(booted: Booted, sink: str) -> None:
+    """Out of the strict sandbox, and read by root."""
+    the_record_is_whole_across_a_change(booted, sink)
