@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import base64
+import random
+import re
 
 import pytest
+import re2
 
 from genesis_stack.server.guard.patterns import FAMILIES, PATTERNS, THRESHOLD
 from genesis_stack.server.guard.scoring import Score, automata, highest, score
@@ -133,3 +136,20 @@ def test_every_pattern_is_compiled() -> None:
     compiled = [pattern for _, patterns in automata() for pattern in patterns]
     assert sorted(compiled, key=PATTERNS.index) == list(PATTERNS)
     assert all(0 < pattern.weight < 1 for pattern in PATTERNS)
+
+
+def test_an_automaton_that_runs_out_of_memory_misses_nothing() -> None:
+    """A hundred kilobytes of words that keep all patterns half-way: the set finds what each pattern finds."""
+    options = re2.Options()
+    options.case_sensitive = False
+    options.max_mem = 256 * 2**20
+    words = [word for pattern in PATTERNS for word in re.findall(r"[a-z]{3,}", pattern.expression)]
+    words += [*".,\n!?'\"<>[](){}|;:$-=*#", "https://x", "you", "the"]
+    choose = random.Random(5)
+    data = " ".join(choose.choice(words) for _ in range(20_000)).encode()
+    together = {
+        patterns[index] for automaton, patterns in automata() for index in automaton.Match(data) or ()
+    }
+    alone = {pattern for pattern in PATTERNS if re2.compile(pattern.expression, options).search(data)}
+    assert together == alone
+    assert len(alone) > 10
