@@ -33,6 +33,7 @@ _BY_CODE: Final = {
     "guard_blocked": "guard",
     "queue_full": "queue_full",
     "timeout": "timeout",
+    "prompt_too_large": "too_large",
 }
 
 _BY_STATUS: Final[dict[int, str]] = {
