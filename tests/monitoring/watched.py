@@ -111,7 +111,7 @@ models:
   smol:
     port: {self.ports[0]}
     weights: {{source: "file://{self.weights}", sha256: {DIGEST}}}
-    engine: {{context: 512, parallel: 1, queue_requests: 4}}
+    engine: {{context: 512, parallel: 1, queue_requests: 4, prefix_cache_ram: 64MiB}}
     budget: {{memory: 1GiB, cpus: 2}}
     slo: {{ttft_p95: 10s, latency_p95: 30s, error_rate: 1%}}
 monitoring:
@@ -175,11 +175,11 @@ alerts:
         """What Prometheus thinks is pending or firing."""
         return [(one["labels"]["alertname"], one["state"]) for one in self.query("alerts")["alerts"]]
 
-    def chat(self, tokens: int = 8, key: str = "") -> int:
+    def chat(self, tokens: int = 8, key: str = "", prompt: str = "Count to ten.") -> int:
         """One request; its status."""
         body = {
             "model": "smol",
-            "messages": [{"role": "user", "content": "Count to ten."}],
+            "messages": [{"role": "user", "content": prompt}],
             "max_tokens": tokens,
             "ignore_eos": True,
         }
