@@ -112,6 +112,7 @@ def test_any_bytes_are_survived(server: Live, requests: list[list[bytes]]) -> No
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @settings(SEARCH, max_examples=300)
 @given(requests=st.lists(hostile(), min_size=25, max_size=40))
 def test_so_are_many_more(server: Live, requests: list[list[bytes]]) -> None:

@@ -56,12 +56,15 @@ def test_keys_are_described_where_clients_are_declared(config: ServeConfig) -> N
     assert "security" not in paths["/health"]["get"]
 
 
-def schemathesis(server: Live, examples: int, directory: Path) -> subprocess.CompletedProcess[str]:
+def schemathesis(
+    server: Live, directory: Path, *, examples: int, seconds: int
+) -> subprocess.CompletedProcess[str]:
     """What a user of the document would run."""
     command = [
         *(str(Path(sys.executable).with_name("schemathesis")), "run", f"{server.url}/openapi.json"),
         "--wait-for-schema=10",
         *("--checks", ",".join(CHECKS), "--seed", str(SEED), "--max-examples", str(examples)),
+        *("--max-time", str(seconds)),
         *("--phases", "examples,coverage,fuzzing", "--suppress-health-check", "all", "--no-color"),
         *("--generation-database", "none", "--request-timeout", "20"),
     ]
@@ -73,15 +76,16 @@ def schemathesis(server: Live, examples: int, directory: Path) -> subprocess.Com
 
 def test_what_is_generated_from_the_document_finds_no_fault(server: Live, tmp_path: Path) -> None:
     """No 5xx, no undocumented status, type, header or shape, and nothing invalid is accepted."""
-    result = schemathesis(server, 3, tmp_path)
+    result = schemathesis(server, tmp_path, examples=3, seconds=20)
     assert result.returncode == 0, result.stdout[-6000:] + result.stderr[-2000:]
     assert "Traceback" not in server.log.read_text()
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_nor_does_a_long_search(server: Live, tmp_path: Path) -> None:
     """The same with many more requests."""
-    result = schemathesis(server, 300, tmp_path)
+    result = schemathesis(server, tmp_path, examples=300, seconds=300)
     assert result.returncode == 0, result.stdout[-6000:] + result.stderr[-2000:]
     statuses = {json.loads(line).get("status") for line in server.log.read_text().splitlines()}
     assert not {status for status in statuses if status is not None and status >= 500}
