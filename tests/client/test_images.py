@@ -1,13 +1,17 @@
-"""Vision messages, in OpenAI's shape, against a server that records."""
+"""Vision messages: in OpenAI's shape, against a server that records, and against one that sees."""
 
 from __future__ import annotations
 
 import base64
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
+import PIL.Image
 import pytest
+from engine.tiny_vision import write_vision_model
 
+from client.live_server import LiveServer
 from client.stand_in import MODEL, Reply, Request, StandIn, chat_reply, stand_in
 from genesis_stack.client import ImageError, LocalLLMClient, Message
 
@@ -15,17 +19,6 @@ PNG = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
 )
 URI = f"data:image/png;base64,{base64.b64encode(PNG).decode()}"
-
-
-class PillowLike:
-    """What is needed of a Pillow image."""
-
-    mode = "RGB"
-
-    def save(self, file: Any, format: str | None = None) -> None:  # noqa: A002 -- Pillow's name
-        """Write it."""
-        assert format == "PNG"
-        file.write(PNG)
 
 
 def client_of(server: StandIn, **settings: Any) -> LocalLLMClient:
@@ -37,12 +30,12 @@ def client_of(server: StandIn, **settings: Any) -> LocalLLMClient:
     return LocalLLMClient(endpoints=endpoints, **settings)
 
 
-@pytest.mark.parametrize("kind", ["path", "text path", "bytes", "pillow", "uri"])
+@pytest.mark.parametrize("kind", ["path", "text path", "bytes", "uri"])
 async def test_an_image_travels_inside_the_request_to_the_vision_model(kind: str, tmp_path: Path) -> None:
     """Whatever it is given as; the server fetches nothing."""
     path = tmp_path / "image.png"
     path.write_bytes(PNG)
-    sources = {"path": path, "text path": str(path), "bytes": PNG, "pillow": PillowLike(), "uri": URI}
+    sources = {"path": path, "text path": str(path), "bytes": PNG, "uri": URI}
     async with stand_in(lambda _: chat_reply()) as server, client_of(server) as client:
         await client.describe_image(sources[kind], "What is it?")  # type: ignore[arg-type]
     (request,) = server.requests
@@ -103,3 +96,30 @@ async def test_images_in_openais_own_shape_also_find_the_vision_model() -> None:
     async with stand_in(lambda _: chat_reply()) as server, client_of(server) as client:
         await client.chat([{"role": "user", "content": [part]}])
     assert server.requests[0].body["model"] == "eyes"
+
+
+@pytest.fixture
+def eyes(tmp_path: Path) -> Generator[LiveServer]:
+    """A real server of a tiny vision model with random weights."""
+    files = write_vision_model(tmp_path)
+    server = LiveServer(tmp_path / "live", files.weights, files.projector, model="eyes")
+    server.prepare()
+    server.start()
+    server.until_ready()
+    yield server
+    server.kill()
+
+
+async def test_a_real_vision_model_sees_the_picture(eyes: LiveServer, tmp_path: Path) -> None:
+    """The same pixels give the same answer, from a file or from memory; the picture takes tokens."""
+    picture = PIL.Image.effect_noise((96, 160), 80).convert("RGB")
+    picture.save(tmp_path / "picture.png")
+    async with LocalLLMClient.from_stack(eyes.stack, client="bearer", api_key=eyes.key) as client:
+        blind = await client.complete_text("What is it?", max_tokens=4)
+        options = {"max_tokens": 4, "temperature": 0.0}
+        seen = [
+            await client.describe_image(source, "What is it?", **options)
+            for source in (picture, tmp_path / "picture.png")
+        ]
+    assert seen[0].text == seen[1].text
+    assert seen[0].usage.prompt_tokens > blind.usage.prompt_tokens + 10
