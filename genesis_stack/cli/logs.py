@@ -20,13 +20,16 @@ from genesis_stack.cli.host import host_options, model_address, open_host
 @click.option("-n", "--lines", type=click.IntRange(min=0), default=100, help="How many of the last lines.")
 @host_options
 def logs(*, model: str | None, follow: bool, lines: int, root: Path | None, backend: str | None) -> None:
-    """Show the log of MODEL, which may be left out when there is only one.
+    """Show the log of MODEL, which may be left out when there is only one, or of a monitor.
 
+    Monitors are monitor.prometheus, monitor.alertmanager and monitor.exporter.
     On a terminal it is text; into a pipe or a file go the lines of JSON as they were written.
     """
     shown = _on_terminal() if sys.stdout.isatty() else str
     host = open_host(root, backend)
-    name, _ = model_address(host, model)
+    generations = host.transaction.generations
+    watching = generations.load(generations.current()).monitors
+    name = model if model and model in watching else model_address(host, model)[0]
     if not follow:
         for line in host.backend.log_tail(name, lines):
             click.echo(shown(line))

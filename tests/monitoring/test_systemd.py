@@ -102,6 +102,7 @@ def test_all_three_run_confined_and_see_the_server(watched: Host, smollm2: Path)
         ["grep", "-rlF", SECRET, "/etc/systemd", "/etc/genesis-stack/monitoring", "/var/lib"], check=False
     )
     assert found.stdout == ""
+    assert "Server is ready" in cli(watched, "logs", "monitor.prometheus").stdout
     assert 'genesis_host_drift{model="smol"} 0.0' in ask(watched, "http://127.0.0.1:9180/metrics")
 
 
