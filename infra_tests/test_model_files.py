@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from genesis_stack.modelstore.verdict import files_of
 from genesis_stack.verify.machine import Machine
 from genesis_stack.verify.plugin import Evidence
 
 
 def test_size(machine: Machine, model: str, evidence: Evidence) -> None:
     """Every model file is there, in the size that was applied."""
-    one = machine.model(model)
-    declared = {file.sha256: file.size for file in (one.weights, one.projector) if file}
+    declared = {file.sha256: file.size for _, file in files_of(machine.model(model))}
     for path, digest in machine.promised.files(model).items():
         found = machine.file(path)
         evidence(path, found.size)

@@ -44,6 +44,7 @@ class Request:
     shows: Literal["nothing", "key", "forgery", "replay"] = "key"
     times: int = 0
     kept: int = 16_384
+    tls: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,9 @@ def requests_to(stack: Stack, model: str) -> dict[str, Request]:
     """Everything one model is asked, by name; what uses up the client's minute comes last."""
     one = stack.models[model]
     listen = one.listen or stack.defaults.listen
-    start = Request(ANY_ADDRESS.get(listen, listen), one.port, CHAT, headers=JSON)
+    start = Request(
+        ANY_ADDRESS.get(listen, listen), one.port, CHAT, headers=JSON, tls=stack.http.tls is not None
+    )
     hello = replace(start, body=_chat(model, "Say hello."))
     found = {
         "health": replace(start, path="/health", method="GET", headers={}, shows="nothing"),

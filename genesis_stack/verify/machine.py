@@ -11,6 +11,7 @@ from typing import Final
 
 from genesis_stack.errors import GenesisError
 from genesis_stack.layout import Layout
+from genesis_stack.modelstore.verdict import files_of
 from genesis_stack.render import sandbox
 from genesis_stack.render.serve import config_path
 from genesis_stack.render.systemd import service_name
@@ -44,8 +45,7 @@ class Promised:
 
     def files(self, model: str) -> Mapping[str, str]:
         """Paths in the model store and the digests that the files must have."""
-        one = self.stack.models[model]
-        declared = [one.weights] + ([one.projector] if one.projector else [])
+        declared = dict(files_of(self.stack.models[model])).values()
         return {str(LAYOUT.models / "sha256" / file.sha256): file.sha256 for file in declared}
 
 

@@ -20,18 +20,16 @@ SSHD: Final = ("/usr/sbin/sshd", "-i", "-o", "PermitRootLogin=prohibit-password"
 STORE: Final = "/var/lib/genesis-stack/models/sha256"
 NAME: Final = b"Lc100K Mix1"
 """Words of the model's title, which nothing depends on."""
-CHAT: Final = """
-import http.client, json, sys
+ASK: Final = """
+import http.client, sys
 from genesis_stack.protocol.signing import Head, sign
-port, model, tokens, times = int(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+method, path, body, times = sys.argv[1], sys.argv[2], sys.argv[3].encode(), int(sys.argv[4])
 key = open("/run/client.key").read().strip()
-messages = [{"role": "user", "content": "Count."}]
-body = json.dumps({"model": model, "messages": messages, "max_tokens": tokens}).encode()
-head = Head("POST", f"127.0.0.1:{port}".encode(), b"/v1/chat/completions")
+head = Head(method, b"127.0.0.1:8000", path.encode())
 for _ in range(times):
     fields = sign(head, body, key_id=key.split("_")[1], secret=key.encode())
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
-    connection.request("POST", head.target.decode(), body, {"Content-Type": "application/json", **fields})
+    connection = http.client.HTTPConnection("127.0.0.1", 8000, timeout=120)
+    connection.request(method, path, body or None, {"Content-Type": "application/json", **fields})
     connection.getresponse().read()
     connection.close()
 """
@@ -66,11 +64,20 @@ class Pair:
         assert report["kept"] == (done.returncode == 0)
         return report
 
-    def chat(self, model: str, *, tokens: int, times: int = 1, port: int = 8000) -> None:
-        """Ask as the client does, signed, one request after another, whatever is answered."""
+    def chat(self, model: str, *, tokens: int) -> None:
+        """Ask as the client does, whatever is answered."""
+        messages = [{"role": "user", "content": "Count."}]
+        body = json.dumps({"model": model, "messages": messages, "max_tokens": tokens})
+        self._ask("POST", "/v1/chat/completions", body, times=1)
+
+    def list_models(self, *, times: int) -> None:
+        """Ask often for what is answered quickly."""
+        self._ask("GET", "/v1/models", "", times=times)
+
+    def _ask(self, method: str, path: str, body: str, *, times: int) -> None:
         self.host.write("/run/client.key", self.key, mode=0o600)
         python = GENESIS_STACK.with_name("python")
-        self.host.run([python, "-c", CHAT, port, model, tokens, times], timeout=180)
+        self.host.run([python, "-c", ASK, method, path, body, times], timeout=180)
 
     def ssh_config(self, folder: Path) -> Path:
         """A configuration for ssh that leads to a real sshd, with a pipe into the host for a network."""

@@ -97,12 +97,12 @@ def present_again(pair: Pair) -> None:
 def starved(pair: Pair) -> None:
     """A tenth of a processor, and something to do."""
     pair.host.systemctl("set-property", "--runtime", SERVER, "CPUQuota=10%")
-    pair.chat("text", tokens=8)
+    pair.chat("text", tokens=24)
 
 
 def greedy(pair: Pair) -> None:
-    """More requests than the client may make in a minute, for a model that is not there: quickly answered."""
-    pair.chat("nobody", tokens=1, times=100)
+    """More requests than the client may make in a minute."""
+    pair.list_models(times=100)
 
 
 FAULTS: Final[Mapping[str, Fault]] = {

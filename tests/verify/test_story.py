@@ -1,0 +1,57 @@
+"""A host's life, told with the verbs of an operator: apply, chat, verify, change, go back, destroy."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hosts.nspawn import Host
+
+from verify.pair import GENESIS_STACK, STACK
+from verify.sabotages import violated
+
+pytestmark = [pytest.mark.host, pytest.mark.model]
+DIGEST = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+
+
+def stack(weights: Path, parallel: int) -> str:
+    """One model."""
+    return f"""
+api_version: genesis.stack/v1
+name: story
+defaults: {{reserve: 64MiB, rollout: {{min_healthy: 100ms, deadline: 60s}}}}
+models:
+  smol:
+    port: 8000
+    weights: {{source: "file://{weights}", sha256: {DIGEST}}}
+    engine: {{context: 512, parallel: {parallel}}}
+    budget: {{memory: 1GiB, cpus: 2}}
+"""
+
+
+def test_the_whole_story(host: Host, smollm2: Path) -> None:
+    """Each step leaves a host that verifies as the stack in force and as no other; the last, nothing."""
+
+    def cli(*words: str) -> str:
+        return host.run([GENESIS_STACK, *words], timeout=180).stdout
+
+    def found(path: str) -> set[str]:
+        done = host.run([GENESIS_STACK, "verify", path, "--json"], check=False, timeout=180)
+        return set(violated(json.loads(done.stdout)))
+
+    changed = "/root/changed.yaml"
+    other_stack = {"generation_is_of_this_stack", "plan_has_nothing_to_do"}
+    host.write(STACK, stack(smollm2, parallel=2))
+    host.write(changed, stack(smollm2, parallel=4))
+    cli("apply", STACK)
+    assert json.loads(cli("chat", "--message", "Hello.", "--max-tokens", "4", "--json"))["usage"]
+    assert found(STACK) == set()
+    cli("apply", changed)
+    assert found(changed) == set()
+    assert found(STACK) == other_stack
+    cli("rollback")
+    assert found(STACK) == set()
+    cli("destroy", "--yes")
+    assert "generation_is_of_this_stack" in found(STACK)
+    assert host.run(["find", "/etc/systemd/system", "-name", "smol-*"]).stdout == ""
