@@ -18,6 +18,7 @@ from pathlib import Path
 
 from genesis_stack.engine import bindings
 from genesis_stack.engine.context import Context
+from genesis_stack.engine.guesser import Guesser
 from genesis_stack.engine.interface import GenerationRequest, SamplingParams
 from genesis_stack.engine.model import Model
 from genesis_stack.engine.pace import Pace
@@ -54,14 +55,15 @@ def own_share(model: Model, config: EngineConfig, sequences: int) -> tuple[float
     """Median milliseconds of Python, and of a whole step, while `sequences` decode."""
     context = Context(model, config, sequences=2 * sequences, threads=(config.threads, config.threads_batch))
     slots = Slots(context, PrefixStore(0), live=sequences, cached=sequences, shares=True)
+    pace = Pace(config.step_target_ms / 1000)
     scheduler = Scheduler(
         model,
         context,
         slots,
-        Pace(config.step_target_ms / 1000),
+        pace,
         parallel=sequences,
         context_length=config.context,
-        speculates=config.speculation == "ngram",
+        guesser=Guesser(pace, looks_up=config.speculation == "ngram", drafter=None),
         deliver=lambda _ticket, _delta: None,
     )
     inside = Inside()

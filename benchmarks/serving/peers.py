@@ -98,6 +98,7 @@ def serve_config(setup: Setup, port: int, extra: Mapping[str, object]) -> ServeC
         task="text",
         weights=FileRef(path=str(setup.gguf), sha256=_sha256(setup.gguf), size=size),
         projector=None,
+        draft=None,
         adapters={},
         engine=EngineConfig.model_validate(engine | dict(extra)),
         budget=BudgetConfig(memory=size + 8 * 2**30, cpus=setup.threads),

@@ -79,6 +79,7 @@ class Context:
                 f"llama.cpp cannot allocate {params.n_ctx} cells of {config.kv_cache} KV cache; "
                 "lower context or parallel"
             )
+        self.sequences = sequences
         self.cells: int = lib.llama_n_ctx(self.pointer)
         self.longest_run: int = lib.llama_n_ubatch(self.pointer)
         self._projector = projector

@@ -31,6 +31,10 @@ class Images:
     def __init__(self, loaded: Sequence[LoadedImage] = ()) -> None:
         self._loaded = tuple(loaded)
 
+    def __bool__(self) -> bool:
+        """Whether there are any."""
+        return bool(self._loaded)
+
     def position(self, cell: int) -> int:
         """Position of the text at index `cell` of the prompt or of what follows it."""
         return cell + sum(one.span.positions - one.span.cells for one in self._loaded if one.span.end <= cell)

@@ -161,8 +161,8 @@ class Timings:
 class Delta:
     """Text that became certain for choice `index`; it may be empty and may span several tokens.
 
-    The last delta of a choice carries `finish`, and `stop` if a stop string ended it. The last delta of the request also carries `usage` and
-    `timings`.
+    The last delta of a choice carries `finish`, and `stop` if a stop string ended it. The last delta of the
+    request also carries `usage` and `timings`.
     """
 
     index: int

@@ -16,12 +16,12 @@ _LENGTH: Final = 3
 
 
 class NgramIndex:
-    """Where each run of three tokens was seen last."""
+    """Where each run of three tokens was seen last; `tokens` are all so far."""
 
-    __slots__ = ("_ends", "_tokens")
+    __slots__ = ("_ends", "tokens")
 
     def __init__(self, tokens: array[int]) -> None:
-        self._tokens = array("i", tokens)
+        self.tokens = array("i", tokens)
         follows = range(
             _LENGTH, len(tokens)
         )  # the last run is what will be looked up: it may not find itself
@@ -29,7 +29,7 @@ class NgramIndex:
 
     def append(self, token: Token) -> None:
         """Note what did come next."""
-        tokens = self._tokens
+        tokens = self.tokens
         if len(tokens) >= _LENGTH:
             self._ends[tokens[-3], tokens[-2], tokens[-1]] = len(tokens)
         tokens.append(token)
@@ -39,7 +39,7 @@ class NgramIndex:
 
         An image is never guessed.
         """
-        tokens = self._tokens
+        tokens = self.tokens
         if len(tokens) < _LENGTH:
             return array("i")
         start = self._ends.get((tokens[-3], tokens[-2], tokens[-1]))

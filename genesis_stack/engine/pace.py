@@ -55,6 +55,10 @@ class Pace:
         """The part of a decode step, 0 to 1, that goes with its rows when there is one for each stream."""
         return self._rows.share(streams)
 
+    def step_share(self, seconds: float) -> float:
+        """So much time, as a part of a decode step."""
+        return seconds / self._decode_step if self._decode_step else 0.0
+
     def observe(self, prompt_tokens: int, seconds: float, rows: int) -> None:
         """Learn from one step of `rows`; without prompt tokens it was one that streamed."""
         if prompt_tokens == 0:

@@ -23,6 +23,7 @@ from typing import Final
 from genesis_stack.engine.context import Context, DecodeError
 from genesis_stack.engine.counters import Counters
 from genesis_stack.engine.fair_queue import FairQueue
+from genesis_stack.engine.guesser import Guesser
 from genesis_stack.engine.interface import Delta, FinishReason
 from genesis_stack.engine.model import Model
 from genesis_stack.engine.pace import Pace
@@ -46,7 +47,7 @@ class Scheduler:
     Args:
         parallel: most sequences decoded at a time.
         context_length: most tokens of one sequence.
-        speculates: guess tokens ahead where it pays; needs cells that can be taken back.
+        guesser: guesses tokens ahead, where it pays and cells can be taken back.
         deliver: takes each delta; called before the next step begins.
     """
 
@@ -59,7 +60,7 @@ class Scheduler:
         *,
         parallel: int,
         context_length: int,
-        speculates: bool,
+        guesser: Guesser,
         deliver: Deliver,
     ) -> None:
         self._model = model
@@ -68,7 +69,7 @@ class Scheduler:
         self._pace = pace
         self._parallel = parallel
         self._context_length = context_length
-        self._speculates = speculates and model.shares_prefixes
+        self._guesser = guesser
         self._deliver = deliver
         self._queue: FairQueue[Sequence] = FairQueue()
         self.live: list[Sequence] = []
@@ -213,17 +214,16 @@ class Scheduler:
     def _add_tokens(self, streaming: list[Sequence]) -> list[Sequence]:
         """One row for everyone who streams, and one for each token guessed ahead."""
         batch = self._context.batch
-        row_share = self._pace.row_share(len(streaming))
+        if self._guesser and streaming:
+            room = batch.capacity // len(streaming) - 1
+            most = [min(self._limit(s) - s.generated - 1, room) for s in streaming]
+            self._guesser.guess(streaming, most)
         for sequence in streaming:
             position = sequence.position
             sequence.row = batch.add(sequence.slot, sequence.next_token, position)
-            sequence.run = 1
-            if sequence.speculation is not None:
-                most = min(self._limit(sequence) - sequence.generated - 1, batch.room - len(streaming))
-                sequence.draft = sequence.speculation.guess(max(0, most), row_share)
-                for offset, token in enumerate(sequence.draft, start=1):
-                    batch.add(sequence.slot, token, position + offset)
-                sequence.run += len(sequence.draft)
+            sequence.run = 1 + len(sequence.draft)
+            for offset, token in enumerate(sequence.draft, start=1):
+                batch.add(sequence.slot, token, position + offset)
         return streaming
 
     def _add_prompts(self, prefilling: list[Sequence], *, streaming: bool) -> list[Sequence]:
@@ -309,7 +309,7 @@ class Scheduler:
         self._hold(sequence, sequence.prompt[sequence.filled : sequence.filled + sequence.run])
         if sequence.row >= 0:
             self._hand_out(sequence, [self._sample(sequence, sequence.row, now)])
-            if self._speculates and sequence.phase is Phase.DECODE:
+            if self._guesser and self._model.shares_prefixes and sequence.phase is Phase.DECODE:
                 sequence.speculate()
 
     def _settle_tokens(self, sequence: Sequence, now: float) -> None:

@@ -19,7 +19,9 @@ from genesis_stack.engine.adapter import Adapter
 from genesis_stack.engine.bindings import lib
 from genesis_stack.engine.context import MAX_SEQUENCES, Context
 from genesis_stack.engine.counters import Counters
+from genesis_stack.engine.drafter import Drafter
 from genesis_stack.engine.embedder import Embedder
+from genesis_stack.engine.guesser import Guesser
 from genesis_stack.engine.interface import (
     Delta,
     EngineError,
@@ -71,6 +73,7 @@ class Worker(threading.Thread):
         self.scheduler: Scheduler
         self.embedder: Embedder | None = None
         self.projector: Projector | None = None
+        self._drafter: Drafter | None = None
 
     # For other threads
 
@@ -120,6 +123,8 @@ class Worker(threading.Thread):
             self._free()
 
     def _free(self) -> None:
+        if self._drafter is not None:
+            self._drafter.close()
         self.context.close()
         if self.projector is not None and not self.projector.close():
             _log.warning("an image is still being encoded: its memory goes with the process")
@@ -162,7 +167,7 @@ class Worker(threading.Thread):
             self.pace,
             parallel=engine.parallel,
             context_length=engine.context,
-            speculates=engine.speculation == "ngram",
+            guesser=Guesser(self.pace, looks_up=engine.speculation == "ngram", drafter=self._load_drafter()),
             deliver=self._deliver,
         )
         if self.embedder:
@@ -170,6 +175,15 @@ class Worker(threading.Thread):
         else:
             self._warm_up(slots)
             self._load_prefixes()
+
+    def _load_drafter(self) -> Drafter | None:
+        draft, engine = self._config.draft, self._config.engine
+        if draft is None:
+            return None
+        model = Model(draft.path, mlock=engine.mlock)
+        context = Context(model, engine, sequences=self.context.sequences, threads=self.threads)
+        self._drafter = Drafter(model, context, self.model.n_vocab)
+        return self._drafter
 
     def _warm_up_embedder(self, embedder: Embedder) -> None:
         if (embedder.pooling == "rank") != (self._config.task == "rerank"):

@@ -156,6 +156,7 @@ class ServeConfig(_Frozen):
     task: Task
     weights: FileRef
     projector: FileRef | None
+    draft: FileRef | None
     adapters: dict[str, AdapterRef]
     engine: EngineConfig
     budget: BudgetConfig

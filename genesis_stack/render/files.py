@@ -38,6 +38,7 @@ class ResolvedModel:
 
     weights: FileRef
     projector: FileRef | None = None
+    draft: FileRef | None = None
     adapters: Mapping[str, AdapterRef] = field(default_factory=dict)
 
     @classmethod
@@ -47,13 +48,15 @@ class ResolvedModel:
             name: AdapterRef(**ref(adapter).model_dump(), scale=adapter.scale)
             for name, adapter in model.adapters.items()
         }
-        return cls(ref(model.weights), ref(model.projector) if model.projector else None, adapters)
+        projector = ref(model.projector) if model.projector else None
+        draft = ref(model.draft) if model.draft else None
+        return cls(ref(model.weights), projector, draft, adapters)
 
     @property
     def files(self) -> tuple[FileRef, ...]:
         """Every file that the server opens."""
-        projector = () if self.projector is None else (self.projector,)
-        return (self.weights, *projector, *self.adapters.values())
+        optional = (file for file in (self.projector, self.draft) if file is not None)
+        return (self.weights, *optional, *self.adapters.values())
 
 
 def as_declared(stack: Stack, layout: Layout) -> Mapping[str, ResolvedModel]:

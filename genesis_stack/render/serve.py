@@ -68,6 +68,7 @@ def serve_config(
         task=model.task,
         weights=resolved.weights,
         projector=resolved.projector,
+        draft=resolved.draft,
         adapters=dict(resolved.adapters),
         engine=_engine(model, prefix_cache or prefix_cache_path(name, layout)),
         budget=BudgetConfig(memory=model.budget.memory, cpus=model.budget.cpus),

@@ -47,6 +47,8 @@ class ConfigFile:
         _check_file(path, "weights", config.weights)
         if config.projector is not None:
             _check_file(path, "projector", config.projector)
+        if config.draft is not None:
+            _check_file(path, "draft", config.draft)
         for name, adapter in config.adapters.items():
             _check_file(path, f"adapters.{name}", adapter)
         return cls(config, hashlib.sha256(content).hexdigest())

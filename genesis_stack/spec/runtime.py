@@ -34,7 +34,7 @@ class EngineSettings(Frozen):
     mlock: bool = Field(default=False, description="Keep the weights in memory, never paged out.")
     speculation: Literal["off", "ngram"] = Field(
         default="ngram",
-        description="ngram guesses tokens that repeat the prompt, where measured to pay; the text stays the same.",
+        description="ngram guesses tokens that repeat the prompt, where it pays; the text stays the same.",
     )
     image_tokens: int = Field(
         default=1024,

@@ -81,6 +81,7 @@ def serve_config(
     *,
     task: Task = "text",
     projector: Path | None = None,
+    draft: Path | None = None,
     adapters: dict[str, AdapterRef] | None = None,
     **engine: Any,
 ) -> ServeConfig:
@@ -91,6 +92,7 @@ def serve_config(
         task=task,
         weights=FileRef(path=str(weights), sha256="0" * 64, size=None),
         projector=None if projector is None else FileRef(path=str(projector), sha256="1" * 64, size=None),
+        draft=None if draft is None else FileRef(path=str(draft), sha256="3" * 64, size=None),
         adapters=adapters or {},
         engine=ENGINE.model_copy(update=engine),
         budget=BudgetConfig(memory=2**30, cpus=2),

@@ -38,6 +38,7 @@ def serve_config(weights: Path, *, model: str = MODEL, **limits: Any) -> dict[st
             "size": weights.stat().st_size,
         },
         "projector": None,
+        "draft": None,
         "adapters": {},
         "engine": {
             "context": 2048,
