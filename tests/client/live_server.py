@@ -52,7 +52,7 @@ clients:
 
 def _reference(path: Path) -> FileRef:
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    return FileRef(path=str(path), sha256=digest, size=path.stat().st_size)
+    return FileRef(path=str(path.resolve()), sha256=digest, size=path.stat().st_size)
 
 
 def _declared(file: FileRef) -> str:
