@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import socket
 import ssl
-import subprocess
 import time
 from collections.abc import Generator
 from pathlib import Path
 
 import httpx
 import pytest
+from certificates import issue
 from live import CHAT, Live, live, post
 from serving import serve_config
 
@@ -21,19 +21,6 @@ from genesis_stack.server.tls import Certificate
 
 TLS = {"certificate": "tls.crt", "key": "tls.key"}
 BODY = json.dumps(CHAT).encode()
-
-
-def issue(directory: Path, name: str) -> None:
-    """Put a certificate for this name, signed by itself, in place of the one that is there."""
-    command = [
-        *("openssl", "req", "-x509", "-nodes", "-days", "1", "-newkey", "ec"),
-        *("-pkeyopt", "ec_paramgen_curve:prime256v1", "-subj", f"/CN={name}"),
-        *("-addext", f"subjectAltName=DNS:{name},IP:127.0.0.1"),
-        *("-keyout", f"{directory}/new.key", "-out", f"{directory}/new.crt"),
-    ]
-    subprocess.run(command, check=True, capture_output=True)
-    (directory / "new.key").replace(directory / "tls.key")
-    (directory / "new.crt").replace(directory / "tls.crt")
 
 
 def name_of(server: Live) -> str:
