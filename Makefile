@@ -4,7 +4,8 @@
 #   make down     stop it again
 #   make test     the default tests, with the real small model
 #   make lint     format, lint, types, layers, rendered files
-#   make test-host   tests on booted systemd hosts (root, nspawn)
+#   make test-host   tests on booted systemd hosts, with Prometheus and in a browser (root, nspawn)
+#   make screenshot  the dashboard's picture in the README, from real servers
 #   make bench    the quick benchmarks; docs/benchmarks.md has the figures and the longer ones
 
 SHELL   := /bin/bash
@@ -16,7 +17,7 @@ STACK   ?= examples/first-light/stack.yaml
 SMOLLM2 := .cache/models/SmolLM2-135M-Instruct.Q4_1.gguf
 PIP     := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: up down test test-host lint format bench lock clean host-tools
+.PHONY: up down test test-host screenshot lint format bench lock clean host-tools
 .DEFAULT_GOAL := up
 
 up: $(VENV)/.base
@@ -30,7 +31,10 @@ test: $(VENV)/.dev
 	$(BIN)/python -m pytest
 
 test-host: $(VENV)/.dev host-tools
-	$(BIN)/python -m pytest -m "host or prometheus" --timeout 600
+	$(BIN)/python -m pytest -m "host or prometheus or browser" --timeout 600
+
+screenshot: $(VENV)/.dev host-tools
+	PYTHONPATH=tests $(BIN)/python -m dashboard.screenshot docs/images/dashboard.png
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check
@@ -72,11 +76,11 @@ $(SMOLLM2): | $(VENV)/.base
 	@mkdir -p $(@D) && cp --reflink=auto .cache/store/var/lib/genesis-stack/models/sha256/* $@
 
 host-tools:
-	@missing=""; for tool in debootstrap systemd-nspawn systemd-analyze promtool amtool; do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
+	@missing=""; for tool in debootstrap systemd-nspawn systemd-analyze promtool amtool chromium; do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
 	if [ -n "$$missing" ]; then \
 	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-	    apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends debootstrap systemd-container systemd dbus prometheus prometheus-alertmanager >/dev/null; \
-	  else echo "missing:$$missing; as root: apt install debootstrap systemd-container prometheus prometheus-alertmanager" >&2; exit 1; fi; fi
+	    apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends debootstrap systemd-container systemd dbus prometheus prometheus-alertmanager chromium >/dev/null; \
+	  else echo "missing:$$missing; as root: apt install debootstrap systemd-container prometheus prometheus-alertmanager chromium" >&2; exit 1; fi; fi
 
 lock: $(VENV)/bin/python
 	@$(PIP) install uv
