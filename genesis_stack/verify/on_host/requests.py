@@ -24,6 +24,8 @@ SECONDS = 60
 PATIENCE = 65.0
 """Seconds that a request waits for its turn where an earlier run has used up the client's minute."""
 TOO_MANY = http.client.TOO_MANY_REQUESTS
+LATER = {TOO_MANY, http.client.SERVICE_UNAVAILABLE}
+"""What is said to a client that has used up its minute, and to a signature from before the server's start."""
 
 
 def caller_of(key_file: str, issued: str) -> dict[str, Any]:
@@ -92,13 +94,13 @@ def send(wanted: dict[str, Any], body: bytes, fields: dict[str, str]) -> dict[st
 
 def ask(wanted: dict[str, Any], caller: dict[str, Any]) -> dict[str, Any]:
     """The answer that counts: the second of a replay, the first 429 of many, the one after a wait."""
-    body = b" " * wanted["filler"] if wanted.get("filler") else (wanted.get("body") or "").encode()
+    body = b" " * wanted["filler"] if wanted["filler"] else wanted["body"].encode()
     answer = _in_turn(wanted, body, caller)
     if wanted["shows"] == "replay":
         fields = proof(wanted, body, caller)
         send(wanted, body, fields)
         return send(wanted, body, fields)
-    for _ in range(wanted.get("times") or 0):
+    for _ in range(wanted["times"]):
         if answer.get("status") == TOO_MANY:
             break
         answer = send(wanted, body, proof(wanted, body, caller))
@@ -110,7 +112,8 @@ def _in_turn(wanted: dict[str, Any], body: bytes, caller: dict[str, Any]) -> dic
     while True:
         answer = send(wanted, body, proof(wanted, body, caller))
         pause = float(answer.get("headers", {}).get("retry-after", 1))
-        if answer.get("status") != TOO_MANY or wanted.get("times") or time.monotonic() + pause > end:
+        hurried = wanted["shows"] == "nothing" or wanted["times"]
+        if answer.get("status") not in LATER or hurried or time.monotonic() + pause > end:
             return answer
         time.sleep(pause)
 
