@@ -32,7 +32,10 @@ def test_an_entry_is_one_line_without_control_characters() -> None:
 def applied(monkeypatch: pytest.MonkeyPatch) -> None:
     """A host with one model that has written these lines."""
     backend = SimpleNamespace(log_tail=lambda *_: LINES)
-    monkeypatch.setattr("genesis_stack.cli.logs.open_host", lambda *_: SimpleNamespace(backend=backend))
+    generation = SimpleNamespace(monitors=())
+    generations = SimpleNamespace(current=lambda: 1, load=lambda _: generation)
+    host = SimpleNamespace(backend=backend, transaction=SimpleNamespace(generations=generations))
+    monkeypatch.setattr("genesis_stack.cli.logs.open_host", lambda *_: host)
     monkeypatch.setattr("genesis_stack.cli.logs.model_address", lambda *_: ("smol", ""))
 
 
