@@ -13,7 +13,7 @@ import pytest_asyncio
 
 from engine.mtmd_reference import greedy
 from engine.running import Answer, collect, request, running
-from engine.tiny_vision import VisionFiles, write_vision_model
+from engine.tiny_vision import VisionFiles, write_gemma, write_vision_model
 from genesis_stack.engine.interface import GenerationRequest, Image, InvalidRequestError, QueueFullError
 from genesis_stack.engine.llama import LlamaEngine
 
@@ -72,6 +72,22 @@ async def test_it_sees_what_llama_cpp_sees(
     again = await look(engine, *images)
     assert list(again.tokens) == expected
     assert again.usage.cached_tokens == again.usage.prompt_tokens - 1
+
+
+async def test_images_without_a_causal_mask_are_read_in_one_piece(tmp_path: Path) -> None:
+    """As llama.cpp's helper reads them, in company and from the cache; never in a batch that is too small."""
+    gemma = write_gemma(tmp_path)
+    images = (noise(64, 200, 101), noise(160, 90, 201))  # whose answer the mask changes
+    expected = greedy(gemma, QUESTION.format("<__media__>", "<__media__>"), images, count=TOKENS)
+    async with running(gemma.weights, projector=gemma.projector, context=512, batch=64) as engine:
+        seen = await asking(engine, images)
+        assert not any(span.causal for span in seen.images)
+        together = await asyncio.gather(*(look(engine, *pair) for pair in (images, images[::-1], images)))
+        assert [list(answer.tokens) == expected for answer in together] == [True, False, True]
+        assert list((await look(engine, *images)).tokens) == expected
+    async with running(gemma.weights, projector=gemma.projector, context=512, batch=32) as engine:
+        with pytest.raises(InvalidRequestError, match=r"engine\.batch"):
+            await look(engine, *images)
 
 
 async def test_an_image_that_was_read_is_shared_by_the_next_prompt(engine: LlamaEngine) -> None:

@@ -1,4 +1,7 @@
-"""A Qwen3-VL of random weights, with two deepstack layers and M-RoPE, in two files of a megabyte."""
+"""Vision models of random weights in two files of a megabyte each.
+
+A Qwen3-VL with two deepstack layers and M-RoPE, and a Gemma 3, whose images are read without a causal mask.
+"""
 
 from __future__ import annotations
 
@@ -36,8 +39,15 @@ class VisionFiles(NamedTuple):
 
 
 def write_vision_model(directory: Path) -> VisionFiles:
-    """Both files, the same ones every time."""
+    """The Qwen3-VL, the same every time."""
     return VisionFiles(_write_text(directory / "vision.gguf"), _write_projector(directory / "mmproj.gguf"))
+
+
+def write_gemma(directory: Path) -> VisionFiles:
+    """The Gemma 3, the same every time."""
+    return VisionFiles(
+        _write_gemma_text(directory / "gemma.gguf"), _write_gemma_projector(directory / "gemma-mmproj.gguf")
+    )
 
 
 class _Weights:
@@ -112,22 +122,8 @@ def _add_vocabulary(writer: gguf.GGUFWriter) -> None:
 
 
 def _write_projector(path: Path) -> Path:
-    writer = gguf.GGUFWriter(path, "clip")
-    writer.add_type("mmproj")
-    writer.add_clip_has_vision_encoder(value=True)
-    writer.add_clip_projector_type("qwen3vl_merger")
-    writer.add_bool("clip.use_gelu", val=True)
-    writer.add_vision_projection_dim(WIDTH)
-    writer.add_vision_image_size(PATCH * SIDE)
-    writer.add_vision_patch_size(PATCH)
-    writer.add_vision_embedding_length(WIDTH)
-    writer.add_vision_feed_forward_length(FEED_FORWARD)
-    writer.add_vision_block_count(LAYERS)
-    writer.add_vision_head_count(HEADS)
-    writer.add_vision_attention_layernorm_eps(1e-6)
+    writer = _vision_writer(path, "qwen3vl_merger")
     writer.add_vision_spatial_merge_size(MERGE)
-    writer.add_vision_image_mean([0.5, 0.5, 0.5])
-    writer.add_vision_image_std([0.5, 0.5, 0.5])
     writer.add_vision_is_deepstack_layers([layer in DEEPSTACK for layer in range(LAYERS)])
     weights = _Weights(writer, seed=2)
     merged = WIDTH * MERGE**2
@@ -151,6 +147,78 @@ def _write_projector(path: Path) -> Path:
     weights.linear("mm.0", merged, merged)
     weights.linear("mm.2", WIDTH, merged)
     return _written(writer, path)
+
+
+def _write_gemma_text(path: Path) -> Path:
+    writer = gguf.GGUFWriter(path, "gemma3")
+    writer.add_context_length(4096)
+    writer.add_embedding_length(WIDTH)
+    writer.add_block_count(LAYERS)
+    writer.add_feed_forward_length(FEED_FORWARD)
+    writer.add_head_count(HEADS)
+    writer.add_head_count_kv(KV_HEADS)
+    writer.add_key_length(HEAD)
+    writer.add_value_length(HEAD)
+    writer.add_layer_norm_rms_eps(1e-6)
+    _add_vocabulary(writer)
+    weights = _Weights(writer, seed=3)
+    weights.matrix("token_embd.weight", 256 + len(CONTROL), WIDTH, scale=WIDTH**-0.5)
+    weights.matrix("output.weight", 256 + len(CONTROL), WIDTH, scale=1.0)
+    weights.norm("output_norm", WIDTH)
+    for layer in range(LAYERS):
+        block = f"blk.{layer}"
+        for name in ("attn_norm", "post_attention_norm", "ffn_norm", "post_ffw_norm"):
+            weights.norm(f"{block}.{name}", WIDTH)
+        weights.matrix(f"{block}.attn_q.weight", WIDTH, WIDTH)
+        weights.matrix(f"{block}.attn_k.weight", KV_HEADS * HEAD, WIDTH)
+        weights.matrix(f"{block}.attn_v.weight", KV_HEADS * HEAD, WIDTH)
+        weights.matrix(f"{block}.attn_output.weight", WIDTH, WIDTH)
+        weights.norm(f"{block}.attn_q_norm", HEAD)
+        weights.norm(f"{block}.attn_k_norm", HEAD)
+        weights.matrix(f"{block}.ffn_gate.weight", FEED_FORWARD, WIDTH)
+        weights.matrix(f"{block}.ffn_up.weight", FEED_FORWARD, WIDTH)
+        weights.matrix(f"{block}.ffn_down.weight", WIDTH, FEED_FORWARD)
+    return _written(writer, path)
+
+
+def _write_gemma_projector(path: Path) -> Path:
+    writer = _vision_writer(path, "gemma3")
+    writer.add_vision_projector_scale_factor(MERGE)
+    weights = _Weights(writer, seed=4)
+    weights.matrix("v.patch_embd.weight", WIDTH, 3, PATCH, PATCH)
+    weights.matrix("v.patch_embd.bias", WIDTH, scale=0.02)
+    weights.matrix("v.position_embd.weight", SIDE**2, WIDTH)
+    for layer in range(LAYERS):
+        block = f"v.blk.{layer}"
+        weights.norm(f"{block}.ln1", WIDTH, bias=True)
+        for name in ("attn_q", "attn_k", "attn_v", "attn_out"):
+            weights.linear(f"{block}.{name}", WIDTH, WIDTH)
+        weights.norm(f"{block}.ln2", WIDTH, bias=True)
+        weights.linear(f"{block}.ffn_up", FEED_FORWARD, WIDTH)
+        weights.linear(f"{block}.ffn_down", WIDTH, FEED_FORWARD)
+    weights.norm("v.post_ln", WIDTH, bias=True)
+    weights.matrix("mm.input_projection.weight", WIDTH, WIDTH)
+    writer.add_tensor("mm.soft_emb_norm.weight", np.full(WIDTH, WIDTH**0.5, np.float32))  # as loud as text
+    return _written(writer, path)
+
+
+def _vision_writer(path: Path, projector: str) -> gguf.GGUFWriter:
+    writer = gguf.GGUFWriter(path, "clip")
+    writer.add_type("mmproj")
+    writer.add_clip_has_vision_encoder(value=True)
+    writer.add_clip_projector_type(projector)
+    writer.add_bool("clip.use_gelu", val=True)
+    writer.add_vision_projection_dim(WIDTH)
+    writer.add_vision_image_size(PATCH * SIDE)
+    writer.add_vision_patch_size(PATCH)
+    writer.add_vision_embedding_length(WIDTH)
+    writer.add_vision_feed_forward_length(FEED_FORWARD)
+    writer.add_vision_block_count(LAYERS)
+    writer.add_vision_head_count(HEADS)
+    writer.add_vision_attention_layernorm_eps(1e-6)
+    writer.add_vision_image_mean([0.5, 0.5, 0.5])
+    writer.add_vision_image_std([0.5, 0.5, 0.5])
+    return writer
 
 
 def _written(writer: gguf.GGUFWriter, path: Path) -> Path:
