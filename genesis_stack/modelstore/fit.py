@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from genesis_stack.modelstore.host import Host
 from genesis_stack.modelstore.memory import CELL_PADDING, Row, Shape, rows, total
 from genesis_stack.modelstore.quantity import declare_size, show_size
+from genesis_stack.spec.alerts import HIGH_MEMORY, Alert
 from genesis_stack.spec.model import EngineSettings, Model, Stack
 from genesis_stack.spec.monitoring import EXPORTER_MEMORY
 
@@ -70,6 +71,7 @@ def fit(stack: Stack, shapes: Mapping[str, Shape], host: Host | None) -> Fit:
     warnings = [
         finding for name, model in stack.models.items() for finding in _doubts(name, model, shapes, host)
     ]
+    warnings += [finding for one in models for finding in _told_when_full(one, stack)]
     if on_host is not None:
         problems += _over_host(on_host, stack)
         warnings += _over_cpus(on_host.host, stack)
@@ -85,6 +87,19 @@ def _over_budget(one: ModelFit, model: Model, shapes: Mapping[str, Shape]) -> It
             f"{'' if one.known else 'at least '}{show_size(one.needed)} are needed, "
             + " + ".join(f"{row.what} {show_size(row.size)}" for row in one.rows),
             hint=", or ".join(ways),
+        )
+
+
+def _told_when_full(one: ModelFit, stack: Stack) -> Iterator[Finding]:
+    """A budget that the plan itself fills up to the alert about it."""
+    entry = stack.alerts.get("HighMemoryUsage", Alert())
+    limit = HIGH_MEMORY if entry.threshold is None else entry.threshold.value
+    watched = stack.monitoring.prometheus is not None and entry.enabled
+    if watched and limit * one.budget < one.needed <= one.budget:
+        yield Finding(
+            ("models", one.name, "budget", "memory"),
+            f"{one.needed / one.budget:.0%} are planned for, and HighMemoryUsage tells from {limit:.0%} on",
+            hint=f"declare `memory: {declare_size(int(one.needed / limit) + 1)}` or more",
         )
 
 

@@ -50,6 +50,10 @@ BUILT_IN: Final[dict[str, Unit | None]] = {
 """Alerts that come with the stack, and what their thresholds count; spikes count per minute."""
 
 
+HIGH_MEMORY: Final = 0.95
+"""Share of a memory budget from which on HighMemoryUsage is told, unless the stack says otherwise."""
+
+
 @dataclass(frozen=True, slots=True)
 class Threshold:
     """A limit in its canonical unit: seconds, a fraction of 1, bytes, or a plain number."""

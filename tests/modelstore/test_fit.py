@@ -130,6 +130,32 @@ def test_a_context_beyond_training_is_a_warning() -> None:
     assert [warning.path[-1] for warning in found.warnings] == ["context"]
 
 
+def test_a_budget_that_the_plan_fills_up_to_its_alert_is_a_warning() -> None:
+    """It would be told forever, though all is well; a larger budget, or no alert, ends it."""
+    watched = "monitoring: {prometheus: {}}\n"
+    needed = fit(stack(), SHAPES, host()).models[0].needed
+    tight = {"budget": {"memory": int(needed / 0.97), "cpus": 4}}
+    (warning,) = fit(stack(watched, llama=tight), SHAPES, host()).warnings
+    assert "97%" in warning.what
+    larger = re.findall(r"`memory: (.+?)`", warning.hint)[0]
+    for text, budget in (
+        ("", tight),
+        (watched, {"budget": {"memory": larger, "cpus": 4}}),
+        (f"{watched}alerts: {{HighMemoryUsage: {{enabled: false}}}}\n", tight),
+        (f"{watched}alerts: {{HighMemoryUsage: {{threshold: 98%}}}}\n", tight),
+    ):
+        assert fit(stack(text, llama=budget), SHAPES, host()).warnings == ()
+
+
+def test_what_watches_takes_its_part_of_the_host() -> None:
+    """Prometheus, Alertmanager and the exporter, each with the most it may take."""
+    text = "monitoring: {prometheus: {memory: 1GiB}}\n"
+    rows = fit(stack(text), SHAPES, host()).host
+    assert rows is not None
+    assert {row.what: row.size for row in rows.rows}["prometheus"] == GIB
+    assert "exporter" in {row.what for row in rows.rows}
+
+
 def test_an_unknown_shape_is_said_to_be_unknown() -> None:
     """An incomplete sum never passes for a complete one."""
     weights = {"source": "hf://o/r/f.gguf", "sha256": "a" * 64, "size": "9GB"}

@@ -49,7 +49,7 @@ def test_limits_come_from_the_promises() -> None:
     assert found["HighLatency", "a", "ticket"].body.expr.endswith("> 10")
     assert found["SlowFirstToken", "a", "ticket"].body.expr.endswith("> 3")
     assert found["HighErrorRate", "a", "page"].body.expr.endswith("> 0.01")
-    assert f"/ {2 * 1024**3} > 0.9" in found["HighMemoryUsage", "b", "ticket"].body.expr
+    assert f"/ {2 * 1024**3} > 0.95" in found["HighMemoryUsage", "b", "ticket"].body.expr
 
 
 def test_an_entry_tunes_limit_patience_and_severity() -> None:

@@ -20,6 +20,7 @@ from genesis_stack.render.monitoring.rule import (
     show_share,
     span,
 )
+from genesis_stack.spec.alerts import HIGH_MEMORY
 
 PROBES: Final = "/health|/metrics|unknown"
 """Routes that are no work for anyone: many of them, and never failing, they would hide those that fail."""
@@ -279,7 +280,7 @@ SERVING: Final = (
     Alarm("SlowFirstToken", "ticket", 300, lambda on: on.model.slo.ttft_p95, _first_token),
     Alarm("LowThroughput", "ticket", 900, lambda on: on.model.slo.tokens_per_second, _throughput),
     Alarm("HighErrorRate", "page", 300, lambda on: on.model.slo.error_rate or ERROR_RATE, _errors),
-    Alarm("HighMemoryUsage", "ticket", 600, always(0.9), _memory),
+    Alarm("HighMemoryUsage", "ticket", 600, always(HIGH_MEMORY), _memory),
     Alarm("QueueSaturated", "ticket", 120, always(0.8), _queue),
     Alarm("KVCacheFull", "ticket", 600, always(0.95), _cache),
     Alarm("CPUThrottled", "ticket", 900, always(0.25), _throttled),
