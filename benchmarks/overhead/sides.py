@@ -72,7 +72,7 @@ class Caller:
             if time.monotonic() > end:
                 raise RuntimeError(f"the server answers {status}")
             time.sleep(0.5)
-        self._request(32)
+        self._request(8)
         used = self._threads()
         busiest = sorted(used, key=lambda thread: used[thread], reverse=True)
         self._engine = frozenset(busiest[: self._engine_threads])
