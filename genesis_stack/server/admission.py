@@ -53,7 +53,7 @@ class Admission:
         self.config = config
         self.refused: Counter[str] = Counter()
         self._total = 0
-        self._most = min(config.max_connections, _descriptors() - SPARE_DESCRIPTORS)
+        self._most = max(1, min(config.max_connections, _descriptors() - SPARE_DESCRIPTORS))
         self._peers: dict[str, dict[Connection, None]] = {}
 
     def __len__(self) -> int:
@@ -134,5 +134,9 @@ def _descriptors() -> int:
     """How many files the process may open, after it has allowed itself as many as it may."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    return hard if hard != resource.RLIM_INFINITY else 2**31
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+            soft = hard
+        except (OSError, ValueError):  # a sandbox may forbid it
+            pass
+    return soft if soft != resource.RLIM_INFINITY else 2**31

@@ -30,9 +30,9 @@ async def _slowly(request: GenerationRequest) -> AsyncGenerator[Delta]:
 
 
 async def _flood(_request: GenerationRequest) -> AsyncGenerator[Delta]:
-    """A megabyte a second, for ever."""
+    """Megabytes a second, for ever."""
     while True:
-        yield Delta(0, "x" * 1000, tokens=(0,))
+        yield Delta(0, "x" * 10_000, tokens=(0,))
         await asyncio.sleep(0.001)
 
 

@@ -76,7 +76,7 @@ def schemathesis(
 
 def test_what_is_generated_from_the_document_finds_no_fault(server: Live, tmp_path: Path) -> None:
     """No 5xx, no undocumented status, type, header or shape, and nothing invalid is accepted."""
-    result = schemathesis(server, tmp_path, examples=3, seconds=20)
+    result = schemathesis(server, tmp_path, examples=3, seconds=10)
     assert result.returncode == 0, result.stdout[-6000:] + result.stderr[-2000:]
     assert "Traceback" not in server.log.read_text()
 

@@ -109,9 +109,14 @@ def test_a_request_in_one_packet_with_the_handshake_is_answered(server: Live) ->
                 continue
         session.write(post("/v1/chat/completions", BODY, b"connection: close"))
         plain.sendall(outgoing.read())
-        while chunk := plain.recv(65536):
-            incoming.write(chunk)
-        assert session.read(65536).startswith(b"HTTP/1.1 200")
+        while True:
+            incoming.write(plain.recv(65536))
+            try:
+                answer = session.read(65536)
+                break
+            except ssl.SSLWantReadError:  # so far only tickets for later sessions
+                continue
+        assert answer.startswith(b"HTTP/1.1 200")
 
 
 @pytest.mark.parametrize("missing", ["tls.crt", "tls.key"])
