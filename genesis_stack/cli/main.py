@@ -31,6 +31,7 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
     "cost": ("genesis_stack.cli.cost", "Compare what the host costs with a cloud's price."),
     "drift": ("genesis_stack.cli.drift", "Show where the host has left the current generation."),
     "verify": ("genesis_stack.cli.verify", "Prove that a host holds what the stack promises."),
+    "load": ("genesis_stack.cli.load", "Put load on the models and hold them to their promises."),
     "doctor": ("genesis_stack.cli.doctor", "Find what ails this host, and what heals it."),
     "history": ("genesis_stack.cli.history", "List the generations."),
     "diff": ("genesis_stack.cli.diff", "Compare two generations."),
