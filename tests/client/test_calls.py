@@ -5,26 +5,23 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from client.asking import ONCE, always, at, client_of, replicas
 from client.stand_in import (
     MODEL,
-    Answer,
     Reply,
     Request,
     chat_reply,
     error_reply,
     stand_in,
-    stream_reply,
 )
 from genesis_stack.client import (
     CircuitOpenError,
     ConfigurationError,
     DeadlineExceededError,
-    EnsembleError,
     IntegrityError,
     LocalLLMClient,
     LocalLLMError,
@@ -32,29 +29,9 @@ from genesis_stack.client import (
     Message,
     OverloadedError,
     ServerFaultError,
-    StreamInterruptedError,
-    UnavailableError,
 )
 
 pytestmark = pytest.mark.usefixtures("nothing_leaks")
-
-ONCE = {"attempts": 1}
-QUICK = {"initial": 0.01, "cap": 0.02}
-
-
-def client_of(*endpoints: dict[str, Any], **settings: Any) -> LocalLLMClient:
-    """A client that does not wait long between attempts."""
-    return LocalLLMClient(**{"endpoints": endpoints, "retry": QUICK, **settings})
-
-
-def at(url: str, model: str = MODEL, **fields: Any) -> dict[str, Any]:
-    """An endpoint."""
-    return {"url": url, "model": model, **fields}
-
-
-def always(reply: Reply) -> Answer:
-    """The same answer to everything."""
-    return lambda _: reply
 
 
 async def test_a_request_carries_an_id_and_the_options_by_openais_names() -> None:
@@ -136,7 +113,7 @@ async def test_a_slow_server_is_overtaken_by_another() -> None:
         answer = await client.complete_text("Hi.", hedge_after=0.05)
         assert answer.text == "Fast."
         assert time.monotonic() - started < 5
-        assert all(replica.outstanding == 0 for replica in await _replicas(client))
+        assert all(replica.outstanding == 0 for replica in await replicas(client))
 
 
 async def test_a_hedge_needs_a_second_server() -> None:
@@ -182,116 +159,6 @@ async def test_what_is_no_answer_is_a_typed_error(body: bytes) -> None:
             await client.complete_text("Hi.")
 
 
-@pytest.mark.parametrize(
-    "events",
-    [
-        b"data: <html>\n\n",
-        b"data: []\n\n",
-        b'data: {"choices": 3}\n\n',
-        b'data: {"choices": [{"delta": 1}]}\n\n',
-    ],
-)
-async def test_what_is_no_stream_is_a_typed_error(events: bytes) -> None:
-    """In the middle as at the start."""
-    for before in (b"", stream_reply("Once ", done=False).body):
-        async with (
-            stand_in(always(Reply(body=before + events))) as server,
-            client_of(at(server.url)) as client,
-        ):
-            with pytest.raises((MalformedResponseError, StreamInterruptedError)):
-                await _all(client, "Hi.")
-
-
-async def test_an_answer_without_an_end_is_cut_off_in_time() -> None:
-    """At max_response_bytes."""
-    huge = Reply(body=b" " * 100_000)
-    async with (
-        stand_in(always(huge)) as server,
-        client_of(at(server.url), max_response_bytes=10_000) as client,
-    ):
-        with pytest.raises(MalformedResponseError, match="10000"):
-            await client.complete_text("Hi.")
-
-
-async def test_an_error_event_after_tokens_ends_the_stream_with_what_came() -> None:
-    """And is not retried."""
-    error = b'data: {"error": {"message": "no", "code": "engine_error"}}\n\n'
-    reply = Reply(body=stream_reply("Once ", "upon", done=False).body + error)
-    async with stand_in(always(reply)) as server, client_of(at(server.url)) as client:
-        with pytest.raises(StreamInterruptedError) as caught:
-            await _all(client, "Hi.")
-    assert caught.value.partial.text == "Once upon"
-    assert len(server.requests) == 1
-
-
-async def test_a_stream_that_fails_before_its_first_token_is_sent_again() -> None:
-    """Its head has come, and the role; nobody has seen a word of it."""
-    error = b'data: {"error": {"message": "no", "code": "cancelled"}}\n\n'
-    replies = iter(
-        [
-            stream_reply(done=False, cut=True),
-            Reply(body=stream_reply(done=False).body + error),
-            stream_reply("Yes."),
-        ]
-    )
-    async with stand_in(lambda _: next(replies)) as server, client_of(at(server.url)) as client:
-        answer = await _all(client, "Hi.")
-    assert (answer.text, answer.origin.attempts) == ("Yes.", 3)
-
-
-async def test_tool_calls_are_put_together_from_a_stream() -> None:
-    """Piece by piece, several side by side."""
-    pieces = [
-        {"index": 0, "id": "a", "function": {"name": "f", "arguments": '{"x":'}},
-        {"index": 1, "id": "b", "function": {"name": "g", "arguments": "{}"}},
-        {"index": 0, "function": {"arguments": " 1}"}},
-    ]
-    events = [{"choices": [{"delta": {"tool_calls": [piece]}}]} for piece in pieces]
-    events.append({"choices": [{"delta": {}, "finish_reason": "tool_calls"}]})
-    body = b"".join(b"data: " + json.dumps(event).encode() + b"\r\n\r\n" for event in events)
-    async with stand_in(always(Reply(body=body))) as server, client_of(at(server.url)) as client:
-        answer = await _all(client, "Hi.")
-    assert [(call.name, call.arguments) for call in answer.tool_calls] == [("f", '{"x": 1}'), ("g", "{}")]
-    assert answer.finish_reason == "tool_calls"
-
-
-async def test_the_majority_wins_and_the_judge_decides() -> None:
-    """Whatever the case and the full stop; the judge sees answers without names."""
-
-    def answer(request: Request) -> Reply:
-        model = request.body["model"]
-        if "response_format" in request.body:
-            assert "left" not in json.dumps(request.body["messages"])
-            return chat_reply('{"best": 2}')
-        return chat_reply({"left": "Paris", "right": "paris.", "wrong": "Rome"}[model])
-
-    async with stand_in(answer) as server:
-        models = ["wrong", "left", "right"]
-        async with client_of(*(at(server.url, model) for model in models)) as client:
-            voted = await client.ensemble("Capital of France?", models)
-            assert (voted.winner.text, voted.votes) == ("Paris", 2)
-            judged = await client.ensemble("Capital of France?", models, strategy="best_of", judge="wrong")
-            assert judged.winner.text == "Paris"
-            good = await client.ensemble(
-                "Capital?", models, strategy="first_good", accept=lambda answer: answer.text == "Rome"
-            )
-            assert good.winner.model == "wrong"
-            with pytest.raises(EnsembleError, match="3 answers were not accepted"):
-                await client.ensemble("Capital?", models, accept=lambda _: False)
-
-
-async def test_a_model_that_fails_in_an_ensemble_only_loses_its_vote() -> None:
-    """The others decide."""
-    async with (
-        stand_in(always(error_reply(500))) as broken,
-        stand_in(always(chat_reply("Yes."))) as well,
-        client_of(at(broken.url, "a"), at(well.url, "b"), retry=ONCE) as client,
-    ):
-        result = await client.ensemble("Well?", ["a", "b"])
-        assert (result.winner.text, result.votes) == ("Yes.", 1)
-        assert isinstance(result.answers[0], UnavailableError)
-
-
 async def test_weights_that_change_under_the_way_are_noticed_before_the_answer_is_used() -> None:
     """The fingerprint of an answer changes, `/health` is asked again, and the answer is not handed out."""
     state = {"digest": "a" * 64, "config": "1" * 64}
@@ -334,53 +201,6 @@ async def test_embeddings_are_read_from_base64_and_from_lists() -> None:
     assert server.requests[0].body["input"] == ["a", "b"]
 
 
-async def test_a_batch_is_bounded_and_cancellable() -> None:
-    """No more than `concurrency` at a time; a cancelled batch leaves nothing behind."""
-    most = 0
-
-    async def watch() -> None:
-        nonlocal most
-        while True:
-            most = max(most, sum(replica.outstanding for replica in await _replicas(client)))
-            await asyncio.sleep(0.005)
-
-    slow = Reply(after=0.03, body=chat_reply().body)
-    async with stand_in(always(slow)) as server, client_of(at(server.url)) as client:
-        watcher = asyncio.create_task(watch())
-        result = await client.complete_batch(["Hi."] * 12, concurrency=3)
-        watcher.cancel()
-        assert len(result.completions) == 12
-        assert most == 3
-        batch = asyncio.create_task(client.complete_batch(["Hi."] * 50, concurrency=5))
-        await asyncio.sleep(0.01)
-        batch.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await batch
-
-
-async def test_answers_of_a_batch_come_in_the_order_of_the_prompts() -> None:
-    """Also when the last one is ready first."""
-
-    def answer(request: Request) -> Reply:
-        number = int(request.body["messages"][0]["content"])
-        return replace(chat_reply(f"answer {number}"), after=0.05 - number * 0.01)
-
-    async with stand_in(answer) as server, client_of(at(server.url)) as client:
-        result = await client.complete_batch([str(number) for number in range(5)], concurrency=5)
-    assert result.texts == tuple(f"answer {number}" for number in range(5))
-
-
-async def test_a_bar_is_drawn_on_request_and_not_into_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
-    """On stderr, so that stdout stays data."""
-    async with stand_in(always(chat_reply())) as server, client_of(at(server.url)) as client:
-        await client.complete_batch(["Hi."] * 2)
-        assert capsys.readouterr().err == ""
-        await client.complete_batch(["Hi."] * 2, progress=True)
-    captured = capsys.readouterr()
-    assert "2/2" in captured.err
-    assert captured.out == ""
-
-
 async def test_messages_in_openais_own_shape_pass_as_they_are() -> None:
     """Code that comes from a cloud SDK need not be rewritten."""
     messages = [{"role": "user", "content": "Hi."}, Message.assistant("Hello."), Message.user("And?")]
@@ -391,23 +211,6 @@ async def test_messages_in_openais_own_shape_pass_as_they_are() -> None:
         "assistant",
         "user",
     ]
-
-
-async def _all(client: LocalLLMClient, prompt: str, **options: Any) -> Any:
-    async with client.stream(prompt, **options) as stream:
-        async for _ in stream:
-            pass
-    return stream.result
-
-
-async def _failing(client: LocalLLMClient, failure: Exception) -> None:
-    async with client.stream("Hi."):
-        raise failure
-
-
-async def _replicas(client: LocalLLMClient) -> Any:
-    session = client._session
-    return (await session.dispatcher(session.deadline({}))).replicas.every()
 
 
 @pytest.mark.parametrize(
@@ -428,13 +231,6 @@ async def test_what_cannot_be_sent_is_the_callers_error(options: dict[str, Any],
             await client.complete_text("Hi.", **options)
         await client.complete_text("Hi.")
     assert len(server.requests) == 1
-
-
-async def test_a_batch_without_workers_is_an_error() -> None:
-    """Instead of nothing at all."""
-    async with stand_in(always(chat_reply())) as server, client_of(at(server.url)) as client:
-        with pytest.raises(ConfigurationError, match="concurrency"):
-            await client.complete_batch(["Hi."], concurrency=0)
 
 
 async def test_no_time_is_no_time() -> None:
@@ -462,31 +258,6 @@ async def test_waiting_for_the_first_call_to_find_the_models_has_its_deadline_to
         patient.cancel()
         with pytest.raises(asyncio.CancelledError):
             await patient
-
-
-async def test_what_happens_in_the_block_of_a_stream_is_not_the_servers_fault() -> None:
-    """Neither the program's own failures, nor those of other calls."""
-    async with (
-        stand_in(always(stream_reply("Once ", "upon"))) as server,
-        client_of(at(server.url), breaker={"failures": 1}) as client,
-    ):
-        for failure in (ValueError("mine"), OverloadedError("another server")):
-            with pytest.raises(type(failure)):
-                await _failing(client, failure)
-        assert (await _all(client, "Hi.")).text == "Once upon"
-
-
-async def test_a_stream_that_takes_too_long_opens_no_circuit() -> None:
-    """It was coming: the deadline was short, not the server ill."""
-    cut = stream_reply("Once ", done=False)
-    endless = replace(cut, headers={**cut.headers, "content-length": "100000"})
-    async with (
-        stand_in(always(endless)) as server,
-        client_of(at(server.url), breaker={"failures": 1}) as client,
-    ):
-        for _ in range(2):
-            with pytest.raises(StreamInterruptedError):
-                await _all(client, "Hi.", deadline=0.2)
 
 
 async def test_a_client_that_is_closed_under_a_call_ends_it_with_an_error() -> None:
