@@ -195,7 +195,7 @@ SABOTAGES: Final[Mapping[str, Sabotage]] = {
         with_drop_in("socket_listens_where_declared", "port_is_ours"),
     ),
     "stranger on the port": Sabotage(
-        stranger("python3", "-m", "http.server", "8000", "--bind", "127.0.0.2"),
+        stranger("python3", "-m", "http.server", "8000", "--bind", "::1"),
         frozenset({"text: port_is_ours"}),
         gone,
     ),
