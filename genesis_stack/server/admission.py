@@ -8,6 +8,7 @@ has waited longest. So whoever opens connections to hold them loses them to whoe
 from __future__ import annotations
 
 import asyncio
+import logging
 import resource
 from collections import Counter
 from ipaddress import IPv4Address, IPv6Address, ip_address
@@ -23,6 +24,8 @@ SWEEP_S: Final = 0.25
 
 SPARE_DESCRIPTORS: Final = 64
 """Open files of the process that are no client's."""
+
+_log = logging.getLogger(__name__)
 
 
 class Connection(Protocol):
@@ -95,7 +98,11 @@ class Admission:
             connection for own in self._peers.values() for connection in own if connection.deadline <= now
         ]
         for connection in overdue:
-            connection.expire()
+            try:
+                connection.expire()
+            except Exception:  # noqa: BLE001 -- the deadlines of all others hang on this loop
+                _log.exception("a connection could not be ended in order")
+                connection.abort()
 
     async def keep(self) -> None:
         """Sweep for ever."""

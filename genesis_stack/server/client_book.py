@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,12 +21,9 @@ from genesis_stack.protocol.access import (
 )
 from genesis_stack.protocol.keys import ClientKey
 from genesis_stack.server.config_file import ConfigError
-from genesis_stack.server.secret_files import secret_path
+from genesis_stack.server.secret_files import Stamp, secret_path, stamp
 
 _log = logging.getLogger(__name__)
-
-Stamp = tuple[int, int, int] | None
-"""Inode, size and time of change in nanoseconds; None for a file that is not there."""
 
 
 class AccessError(ConfigError):
@@ -102,7 +98,7 @@ class ClientBook:
                 return access
 
     def _look(self) -> tuple[Stamp, ...]:
-        return tuple(map(_stamp, self._watched))
+        return tuple(map(stamp, self._watched))
 
     def _read(self) -> Access:
         content = _content(self._clients)
@@ -133,14 +129,6 @@ class ClientBook:
                     found[name, slot] = dict(_secrets_in(path))
         self._watched = (self._clients, self._keys, *paths)
         return found
-
-
-def _stamp(path: Path) -> Stamp:
-    try:
-        status = os.stat(path)  # noqa: PTH116 -- for every request: Path.stat() takes longer
-    except OSError:
-        return None
-    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _content(path: Path) -> bytes | None:

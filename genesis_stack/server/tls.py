@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import ssl
-from pathlib import Path
 from typing import Final
 
 from uvicorn.config import Config
@@ -22,15 +20,12 @@ from genesis_stack.protocol.serve_config import TlsConfig
 from genesis_stack.server.admission import Admission
 from genesis_stack.server.config_file import ConfigError
 from genesis_stack.server.http_connection import HttpConnection, Turn
-from genesis_stack.server.secret_files import secret_path
+from genesis_stack.server.secret_files import Stamp, secret_path, stamp
 
 PROTOCOLS: Final = ["http/1.1"]
 """What is negotiated (ALPN, RFC 7301)."""
 
 _log = logging.getLogger(__name__)
-
-Stamp = tuple[int, int, int]
-"""Inode, size and time of change in nanoseconds."""
 
 
 class Certificate:
@@ -49,21 +44,19 @@ class Certificate:
     @property
     def context(self) -> ssl.SSLContext:
         """For the next handshake; what cannot be used leaves the last good one in force."""
-        try:
-            stamps = self._look()
-            if stamps != self._stamps:
-                self._stamps = stamps
+        stamps = self._look()
+        if stamps != self._stamps:
+            self._stamps = stamps
+            try:
                 self._context = self._read()
+            except ConfigError as error:
+                _log.error("certificate not read again: the last one stays", extra={"reason": str(error)})
+            else:
                 _log.info("certificate read again")
-        except ConfigError as error:
-            _log.error("certificate not read again: the last good one stays", extra={"reason": str(error)})
         return self._context
 
     def _look(self) -> tuple[Stamp, ...]:
-        try:
-            return tuple(map(_stamp, (self._chain, self._key)))
-        except OSError as error:
-            raise ConfigError(f"{error.filename}: {error.strerror}") from None
+        return stamp(self._chain), stamp(self._key)
 
     def _read(self) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -122,11 +115,6 @@ class TlsConnection(HttpConnection):
         self.await_client(Turn.HEAD, self._limits.receive_timeout_s)
         if self._early:
             self.data_received(bytes(self._early))
-
-
-def _stamp(path: Path) -> Stamp:
-    status = os.stat(path)  # noqa: PTH116 -- for every connection: Path.stat() takes longer
-    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _no_password() -> str:
