@@ -261,10 +261,13 @@ class HttpConnection(H11Protocol):
         self._received = 0
         self.await_client(Turn.CLOSING, LINGER_S)
         self._write(refusal)
-        if self.transport.can_write_eof():
-            self.transport.write_eof()
-        else:
+        if not self.transport.can_write_eof():
             self.transport.close()
+            return
+        try:
+            self.transport.write_eof()
+        except OSError:  # the client has reset the connection, and the loop has not told us yet
+            self.abort()
 
     def _write(self, refusal: HttpError) -> None:
         body = to_json(refusal.error.body())

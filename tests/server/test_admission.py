@@ -86,6 +86,21 @@ def test_a_sweep_ends_what_is_overdue() -> None:
     assert (early.ended, late.ended) == (["expired"], [])
 
 
+def test_a_connection_that_cannot_be_ended_stops_nobody_s_clock() -> None:
+    """It is cut off, and the others end in their time."""
+
+    class Stubborn(Peer):
+        def expire(self) -> None:
+            raise OSError
+
+    admission = Admission(bounds(total=5, each=5))
+    stubborn = Stubborn()
+    assert admission.admit(stubborn, LOCAL)
+    (other,) = filled(admission, LOCAL, 1)
+    admission.sweep(150.0)
+    assert (stubborn.ended, other.ended) == (["aborted"], ["expired"])
+
+
 @pytest.mark.parametrize(
     ("address", "peer"),
     [
