@@ -10,25 +10,39 @@ import click
 
 from genesis_stack.cli.host import AS_JSON, STACK, host_options, lock_option, locked, open_host, say
 from genesis_stack.cli.stack import read_saved_plan, read_stack
+from genesis_stack.errors import GenesisError
 from genesis_stack.reconcile.apply import Host
+from genesis_stack.reconcile.transaction import Prove
 from genesis_stack.spec.model import Stack, Weights
 
 
 @click.command()
 @STACK
+@click.option("--gate", metavar="PROFILE", help="Keep the change only if this load test passes.")
 @lock_option
 @AS_JSON
 @host_options
-def apply(*, stack: Path, lock_timeout: float, as_json: bool, root: Path | None, backend: str | None) -> None:
+def apply(
+    *,
+    stack: Path,
+    gate: str | None,
+    lock_timeout: float,
+    as_json: bool,
+    root: Path | None,
+    backend: str | None,
+) -> None:
     """Make the host match STACK, which may also be a plan saved by `plan -o`."""
     host = open_host(root, backend)
     saved = read_saved_plan(stack)
     path = Path(saved.stack) if saved is not None else stack
     parsed, source = read_stack(path, host.layout)
+    prove = None if gate is None else proof_by_load(path, gate)
     start = time.monotonic()
     with locked(host.layout, lock_timeout):
         expected = saved.fingerprint if saved is not None else None
-        done = host.apply(parsed, source, lambda wanted: fetch(host, wanted, path), expected=expected)
+        done = host.apply(
+            parsed, source, lambda wanted: fetch(host, wanted, path), expected=expected, prove=prove
+        )
         generation = host.transaction.generations.current()
     if as_json:
         steps = [{"action": step.action, "target": step.target, "reason": step.reason} for step in done.steps]
@@ -37,6 +51,30 @@ def apply(*, stack: Path, lock_timeout: float, as_json: bool, root: Path | None,
         click.echo("Nothing to do.")
     else:
         _tell(host, generation, time.monotonic() - start)
+
+
+def proof_by_load(stack: Path, profile: str) -> Prove:
+    """What runs a load test and raises when a promise does not hold; refused here if it cannot run.
+
+    Raises:
+        GenesisError: there is no such profile, no key for it, or no Locust.
+    """
+    from genesis_stack.cli.load import run_and_judge
+    from genesis_stack.loadtest.run import check_locust
+    from genesis_stack.loadtest.setting import read_setting
+    from genesis_stack.loadtest.verdict import as_text
+
+    check_locust()
+    setting = read_setting(stack, profile)
+
+    def prove() -> None:
+        found = run_and_judge(stack, setting)
+        table = as_text(found.check_rows())
+        if not found.passed:
+            raise GenesisError(f"load test {profile}: a promise does not hold\n{table}")
+        say(table)
+
+    return prove
 
 
 def fetch(host: Host, stack: Stack, path: Path) -> None:

@@ -33,14 +33,23 @@ def locustfile() -> Path:
     return installed if installed.exists() else package.parent / "loadtests" / "locustfile.py"
 
 
+def check_locust() -> None:
+    """See that Locust is installed, without importing it.
+
+    Raises:
+        GenesisError: it is not.
+    """
+    if importlib.util.find_spec("locust") is None:
+        raise GenesisError("load tests need Locust", hint="pip install 'genesis-stack[load]'")
+
+
 def run_load(stack: Path, setting: Setting) -> Record:
     """Run a profile to its end.
 
     Raises:
         GenesisError: Locust is not installed, or did not come to an end.
     """
-    if importlib.util.find_spec("locust") is None:
-        raise GenesisError("load tests need Locust", hint="pip install 'genesis-stack[load]'")
+    check_locust()
     with tempfile.TemporaryDirectory(prefix="genesis-load-") as scratch:
         target = Path(scratch) / "record.json"
         given = {

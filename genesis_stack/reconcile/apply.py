@@ -18,7 +18,7 @@ from genesis_stack.reconcile.generations import GenerationError, Generations
 from genesis_stack.reconcile.plan import make_plan
 from genesis_stack.reconcile.state import read_state
 from genesis_stack.reconcile.steps import Action, Plan
-from genesis_stack.reconcile.transaction import Transaction
+from genesis_stack.reconcile.transaction import Prove, Transaction
 from genesis_stack.render.access import keys_path
 from genesis_stack.spec.model import Stack
 
@@ -67,10 +67,19 @@ class Host:
         secrets = missing_secrets(desired, self.layout)
         return make_plan(replace(situation, missing=lacking, unfinished=unfinished, secrets=secrets))
 
-    def apply(self, stack: Stack, source: str, fetch: Fetch, *, expected: str | None = None) -> Plan:
+    def apply(
+        self,
+        stack: Stack,
+        source: str,
+        fetch: Fetch,
+        *,
+        expected: str | None = None,
+        prove: Prove | None = None,
+    ) -> Plan:
         """Make the host agree with the stack; returns the plan that was carried out.
 
-        `expected` is the fingerprint of a saved plan.
+        `expected` is the fingerprint of a saved plan. `prove` tries out what the plan has led to, before it
+        is kept.
 
         Raises:
             StalePlanError: the plan would not be the saved one.
@@ -90,7 +99,7 @@ class Host:
             fetch(stack)
             plan = self.plan(stack, source, (*unfinished, *fetched))
         if not plan.empty:
-            transaction.switch(self._generation(self._desire(stack, source)), plan)
+            transaction.switch(self._generation(self._desire(stack, source)), plan, prove)
         return plan
 
     def _generation(self, desired: Desired) -> int:

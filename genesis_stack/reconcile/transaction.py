@@ -7,6 +7,7 @@ that fails, back to the source. Both ways are the same: observe, plan, execute.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
@@ -30,6 +31,9 @@ from genesis_stack.reconcile.steps import Plan
 
 JOURNAL_LINES: Final = 20
 """Lines of a failed server's log that the message shows."""
+
+Prove = Callable[[], None]
+"""Tries out what serves now; raises a GenesisError when it is not good enough to keep."""
 
 
 class RolledBackError(GenesisError):
@@ -74,8 +78,8 @@ class Transaction:
             return journal.restart
         return ()
 
-    def switch(self, target: int, plan: Plan) -> None:
-        """Go to a stored generation by a plan that was made for it.
+    def switch(self, target: int, plan: Plan, prove: Prove | None = None) -> None:
+        """Go to a stored generation by a plan that was made for it, and keep it if it proves itself.
 
         Raises:
             LintError: a rendered file does not pass its own tool; nothing was touched.
@@ -86,7 +90,7 @@ class Transaction:
         source = self.generations.current()
         journal = Journal(phase="forward", source=source, target=target, restart=plan.restarted())
         write_journal(self.layout, journal)
-        self._forward(journal, desired, plan)
+        self._forward(journal, desired, plan, prove)
 
     def _lint(self, target: int, desired: Desired) -> None:
         try:
@@ -96,10 +100,13 @@ class Transaction:
                 self._record(target, Result(outcome="refused", reason=str(error), finished=time.time()))
             raise LintError(str(error), hint="nothing was touched; what served before still serves") from None
 
-    def _forward(self, journal: Journal, desired: Desired, plan: Plan) -> None:
+    def _forward(self, journal: Journal, desired: Desired, plan: Plan, prove: Prove | None = None) -> None:
         execution = Execution(self.backend, desired, self.layout.state / "set-aside", self.say)
         try:
             self._execute(execution, plan)
+            if prove is not None:
+                self._await_proof(journal, execution)
+                prove()
         except (GenesisError, ProcessError, OSError) as error:
             self.say(f"failed: {error}")
             self._turn_back(journal, execution, self._explain(error))
@@ -107,6 +114,12 @@ class Transaction:
         result = Result(outcome="applied", finished=time.time(), load_seconds=execution.load_seconds)
         self._record(journal.target, result)
         self._close(journal.target, desired)
+
+    def _await_proof(self, journal: Journal, execution: Execution) -> None:
+        """From here on a crash leads back: nobody would know whether the generation is good."""
+        reason = f"generation {journal.target} had not proved itself when the run was interrupted"
+        update = {"phase": "back", "reason": reason, "restart": tuple(execution.touched)}
+        write_journal(self.layout, journal.model_copy(update=update))
 
     def _turn_back(self, journal: Journal, execution: Execution, reason: str) -> None:
         restart = tuple(execution.touched)

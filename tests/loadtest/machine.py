@@ -1,0 +1,117 @@
+"""A stack with load profiles, applied to this machine below a directory of the test's own."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from genesis_stack.process import Completed, run
+
+DIGEST = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+LOOSE = "{ttft_p95: 60s, latency_p95: 90s, tokens_per_second: 0.1, error_rate: 0%}"
+PROGRAM = Path(sys.prefix) / "bin/genesis-stack"
+
+STACK = """
+api_version: genesis.stack/v1
+name: loaded
+defaults:
+  reserve: 64MiB
+  rollout: {{min_healthy: 200ms, deadline: 90s}}
+models:
+  {model}:
+    description: {description}
+    port: {port}
+    weights: {{source: "file://{weights}", sha256: {digest}}}
+    engine: {{context: 512, parallel: 4}}
+    budget: {{memory: 1GiB, cpus: 2}}
+    slo: {slo}
+load:
+  smoke:
+    {{users: 2, duration: {duration}, warm_up: 500ms, spawn_rate: 20/s, think_time: 20ms, max_tokens: 3,
+      least_requests: 5, tasks: {{stream: 3, chat: 1}}}}
+"""
+
+
+def free_port() -> int:
+    """A port that was free a moment ago."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+@dataclass
+class Loaded:
+    """This machine."""
+
+    root: Path
+    port: int
+    weights: str = "/nowhere"
+    model: str = "smol"
+    slo: str = LOOSE
+    description: str = "first"
+    duration: str = "6s"
+
+    @property
+    def stack(self) -> Path:
+        """The stack file."""
+        return self.root / "stack.yaml"
+
+    @property
+    def record(self) -> Path:
+        """The stored run of the last report."""
+        return self.root / "report.json"
+
+    def write(self, **changed: str) -> None:
+        """Save the stack, with some of it changed."""
+        for name, value in changed.items():
+            setattr(self, name, value)
+        fields = {name: getattr(self, name) for name in ("model", "description", "port", "weights", "slo")}
+        self.stack.write_text(STACK.format(**fields, duration=self.duration, digest=DIGEST))
+
+    def apply(self, *words: str) -> Completed:
+        """`genesis-stack apply`."""
+        return self.cli("apply", str(self.stack), *words, *self._here)
+
+    def status(self) -> dict[str, Any]:
+        """`genesis-stack status --json`."""
+        done = self.cli("status", "--json", *self._here)
+        assert done.stdout, done.stderr
+        data: dict[str, Any] = json.loads(done.stdout)
+        return data
+
+    def down(self) -> None:
+        """Stop everything."""
+        self.cli("down", *self._here)
+
+    def load_words(self) -> list[str]:
+        """A load test, as words."""
+        report = self.root / "report.html"
+        return ["load", str(self.stack), "--json", f"--report={report}"]
+
+    def load(self, *words: str) -> tuple[Completed, dict[str, Any]]:
+        """`genesis-stack load`, and the data that it printed."""
+        done = self.cli(*self.load_words(), *words)
+        return done, json.loads(done.stdout)
+
+    def begin_load(self) -> subprocess.Popen[str]:
+        """A load test that goes on meanwhile."""
+        return subprocess.Popen([PROGRAM, *self.load_words()], stdout=subprocess.PIPE, text=True)
+
+    @property
+    def _here(self) -> list[str]:
+        return ["--root", str(self.root), "--backend", "embedded"]
+
+    @staticmethod
+    def cli(*words: str) -> Completed:
+        """Run the installed program."""
+        return run([PROGRAM, *words], check=False, timeout=170)
+
+
+def check(data: dict[str, Any], promise: str) -> dict[str, Any]:
+    """One check of a verdict."""
+    (found,) = [one for one in data["checks"] if one["promise"] == promise]
+    return dict(found)
