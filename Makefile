@@ -52,6 +52,10 @@ bench: $(VENV)/.dev $(SMOLLM2)
 	$(BIN)/python -m benchmarks.reconcile
 	$(BIN)/python -m benchmarks.engine --gguf $(SMOLLM2)
 	$(BIN)/python -m benchmarks.serving --gguf $(SMOLLM2) --rounds 1
+	$(BIN)/python -m benchmarks.overhead --gguf $(SMOLLM2)
+	$(BIN)/python -m benchmarks.slow_connections --gguf $(SMOLLM2)
+	$(BIN)/python -m benchmarks.client.overhead
+	$(BIN)/python -m benchmarks.guard --cost
 
 # Set-up. pip keeps the built llama-cpp-python, so that only the first environment waits for the compiler.
 
