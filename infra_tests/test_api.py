@@ -50,9 +50,9 @@ def test_who_answers_is_who_was_applied(machine: Machine, model: str, evidence: 
 
 
 def test_ready(machine: Machine, model: str, evidence: Evidence) -> None:
-    """It is ready."""
+    """It is ready; a model that leaves memory when idle need not be there now."""
     health = answer(machine, model, "health", evidence, key=False)
-    assert health.data.get("status") == "ready", str(health)
+    assert health.data.get("status") in {"ready", "unloaded"}, str(health)
 
 
 def test_no_key(machine: Machine, model: str, evidence: Evidence) -> None:

@@ -101,6 +101,7 @@ def serve_config(setup: Setup, port: int, extra: Mapping[str, object]) -> ServeC
         draft=None,
         adapters={},
         engine=EngineConfig.model_validate(engine | dict(extra)),
+        residency=None,
         budget=BudgetConfig(memory=size + 8 * 2**30, cpus=setup.threads),
         listen=ListenConfig(host="127.0.0.1", port=port),
         limits=LimitsConfig(request_timeout_s=600.0, drain_timeout_s=2.0, max_body_bytes=4 * 2**20),

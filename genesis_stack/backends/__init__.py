@@ -1,6 +1,7 @@
 """How a host is observed and changed: one module a process manager, all behind one protocol."""
 
 from genesis_stack.backends.interface import (
+    SERVING,
     Backend,
     Desired,
     Foreign,
@@ -16,6 +17,7 @@ from genesis_stack.backends.interface import (
 )
 
 __all__ = [
+    "SERVING",
     "Backend",
     "Desired",
     "Foreign",

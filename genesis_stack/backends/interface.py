@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path, PurePosixPath
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 from genesis_stack.errors import ExitCode, GenesisError
 from genesis_stack.render import RenderedFile, ResolvedModel
@@ -90,11 +90,16 @@ class Desired:
         return cls("", "", {}, {}, ())
 
 
+SERVING: Final = frozenset({"ready", "unloaded"})
+"""What a server says of itself that answers requests."""
+
+
 @dataclass(frozen=True, slots=True)
 class Health:
-    """One answer of `/health`; `status` is `starting`, `ready`, `draining`, `failed` or `unreachable`.
+    """One answer of `/health`.
 
-    `access` is the digest of the clients and keys in force, empty where none are declared.
+    `status` is `starting`, `ready`, `unloaded`, `draining`, `failed` or `unreachable`. `access` is
+    the digest of the clients and keys in force, empty where none are declared.
     """
 
     status: str
@@ -103,9 +108,14 @@ class Health:
     detail: str = ""
     access: str = ""
 
+    @property
+    def serving(self) -> bool:
+        """Whether requests are answered: at once, or after a model that was idle is loaded again."""
+        return self.status in SERVING
+
     def serves(self, service: Service) -> bool:
-        """Whether this is the server that the stack asks for, and ready."""
-        return self.status == "ready" and (self.weights, self.config) == (service.weights, service.config)
+        """Whether this is the server that the stack asks for, and serves."""
+        return self.serving and (self.weights, self.config) == (service.weights, service.config)
 
 
 class Phase(StrEnum):

@@ -129,7 +129,10 @@ class ModelInfo:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """What a server says of itself: `starting`, `ready`, `draining`, `failed`, or here `unreachable`."""
+    """What a server says of itself: a state of its model's life, or here `unreachable`.
+
+    `starting`, `ready`, `unloaded`, `draining` and `failed` are the states.
+    """
 
     endpoint: str
     status: str
@@ -140,8 +143,8 @@ class Health:
 
     @property
     def ready(self) -> bool:
-        """Whether it answers requests now."""
-        return self.status == "ready"
+        """Whether it answers requests: at once, or after loading the model that was idle."""
+        return self.status in {"ready", "unloaded"}
 
 
 def completion_of(body: Mapping[str, Any], origin: Origin, total_ms: float) -> Completion:

@@ -153,7 +153,7 @@ def _state(service: Service, reading: Reading) -> tuple[str, str]:
     health = reading.health
     if health.status == "unreachable":
         return "down", reading.problem
-    if health.status == "ready" and not health.serves(service):
+    if health.serving and not health.serves(service):
         return "stranger", "another server answers: its model or config digest is not the one applied"
     return health.status, reading.problem or health.detail
 

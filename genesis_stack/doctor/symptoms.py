@@ -110,7 +110,7 @@ def _patient(
         seen=seen,
         health=health,
         log=host.backend.log_tail(service.model, LOG_LINES),
-        metrics=_metrics(service) if health.status == "ready" else Exposition({}),
+        metrics=_metrics(service) if health.serving else Exposition({}),
         oom=next((line for line in reversed(kernel) if f"/{service_name(service.model)}" in line), event),
     )
 

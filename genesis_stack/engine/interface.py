@@ -19,6 +19,7 @@ class EngineState(StrEnum):
 
     STARTING = "starting"  # loading weights or warming up
     READY = "ready"  # admits requests
+    UNLOADED = "unloaded"  # not in memory: the next request loads it, and waits meanwhile
     DRAINING = "draining"  # finishes what it has, admits nothing
     FAILED = "failed"  # the loop has died or a step hangs; a restart is due
     STOPPED = "stopped"  # closed on purpose

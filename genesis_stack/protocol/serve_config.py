@@ -6,7 +6,7 @@ the server has no defaults of its own: what is on disk is what runs. Secrets are
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -59,6 +59,19 @@ class EngineConfig(_Frozen):
     )
     prefix_cache_disk: int = Field(ge=0, description="most bytes of it that outlive a restart")
     prefix_cache_dir: str | None = Field(description="where the prefix cache outlives a restart, if anywhere")
+
+
+GROUP_LOCKS: Final = ("next", "memory")
+"""The files below a group's directory: who comes next takes the first, who is in memory holds the second."""
+
+
+class ResidencyConfig(_Frozen):
+    """When the model leaves memory, to come back for the next request."""
+
+    idle_s: float = Field(ge=0, description="seconds without a request")
+    group: str | None = Field(
+        description="directory of the locks of models that are never in memory together"
+    )
 
 
 class BudgetConfig(_Frozen):
@@ -159,6 +172,7 @@ class ServeConfig(_Frozen):
     draft: FileRef | None
     adapters: dict[str, AdapterRef]
     engine: EngineConfig
+    residency: ResidencyConfig | None = Field(description="none: always in memory")
     budget: BudgetConfig
     listen: ListenConfig
     limits: LimitsConfig

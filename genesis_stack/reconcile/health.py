@@ -59,7 +59,7 @@ class _Watch:
             self.first_ready = self.first_ready or now
         elif health.status == "failed":
             raise GateError(self.service.model, f"it reports failure: {health.detail}")
-        elif health.status != "ready":
+        elif not health.serving:
             self.ready_at = None
 
     def done(self, now: float) -> bool:
@@ -70,7 +70,7 @@ class _Watch:
         """Why it is not healthy yet."""
         if self.ready_at is not None:
             return f"ready, but not for {self.service.min_healthy:g} s"
-        if self.last.status == "ready":
+        if self.last.serving:
             return "another server answers: its model or config digest is not the one applied"
         return f"{self.last.status} {self.last.detail}".strip()
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from genesis_stack.backends import Health, ObservedService, Phase, Service
+from genesis_stack.backends import SERVING, Health, ObservedService, Phase, Service
 from genesis_stack.backends.probe import connect
 from genesis_stack.reconcile.apply import Host
 from genesis_stack.reconcile.drift import find_drift
@@ -53,7 +53,7 @@ class Status:
     @property
     def healthy(self) -> bool:
         """Whether every model serves what the current generation says."""
-        return all(model.health == "ready" for model in self.models)
+        return all(model.health in SERVING for model in self.models)
 
     def as_json(self) -> dict[str, object]:
         """Everything, with a version."""
@@ -90,9 +90,9 @@ def _sync(host: Host, number: int | None, *, drifted: bool) -> str:
 def _model(host: Host, service: Service, seen: ObservedService, events: Mapping[str, str]) -> ModelStatus:
     alive = seen.phase in {Phase.RUNNING, Phase.STARTING}
     answer = host.backend.health(service) if alive else Health("down")
-    metrics = read_metrics(service) if answer.status == "ready" else {}
+    metrics = read_metrics(service) if answer.serving else {}
     state = answer.status
-    if state == "ready" and not answer.serves(service):
+    if answer.serving and not answer.serves(service):
         state = "another server answers"
     return ModelStatus(
         model=service.model,

@@ -14,6 +14,7 @@ from genesis_stack.protocol.serve_config import (
     GuardConfig,
     LimitsConfig,
     ListenConfig,
+    ResidencyConfig,
     ServeConfig,
 )
 from genesis_stack.render.access import access_directory
@@ -41,6 +42,11 @@ def span_path(name: str, layout: Layout) -> PurePosixPath:
 def logs_path(name: str, layout: Layout) -> PurePosixPath:
     """Where model `name` keeps files about its requests when the service manager gives it no directory."""
     return PurePosixPath(layout.state) / "logs" / name
+
+
+def group_path(group: str, layout: Layout) -> PurePosixPath:
+    """Where the models of a group have the locks that say whose turn in memory it is."""
+    return PurePosixPath(layout.run) / "groups" / group
 
 
 def serve_config(
@@ -71,6 +77,7 @@ def serve_config(
         draft=resolved.draft,
         adapters=dict(resolved.adapters),
         engine=_engine(model, prefix_cache or prefix_cache_path(name, layout)),
+        residency=_residency(model, layout),
         budget=BudgetConfig(memory=model.budget.memory, cpus=model.budget.cpus),
         listen=ListenConfig(host=model.listen or stack.defaults.listen, port=model.port),
         limits=LimitsConfig(
@@ -91,6 +98,13 @@ def serve_config(
         access=AccessConfig(directory=str(access_directory(layout))) if stack.clients else None,
         secrets=None if credentials else str(layout.secrets),
     )
+
+
+def _residency(model: Model, layout: Layout) -> ResidencyConfig | None:
+    if model.keep_loaded == "always":
+        return None
+    group = None if model.group is None else str(group_path(model.group, layout))
+    return ResidencyConfig(idle_s=model.keep_loaded, group=group)
 
 
 def _audit(stack: Stack, logs: PurePosixPath | None, files: PurePosixPath) -> AuditConfig:

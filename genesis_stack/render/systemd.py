@@ -14,13 +14,14 @@ from pathlib import PurePosixPath
 from typing import Final
 
 from genesis_stack.layout import Layout
+from genesis_stack.protocol.serve_config import GROUP_LOCKS
 from genesis_stack.render import sandbox
 from genesis_stack.render.access import access_directory, clients_file, secrets_of
 from genesis_stack.render.files import RenderedFile, ResolvedModel, Runtime
 from genesis_stack.render.monitoring import monitoring_files
 from genesis_stack.render.monitoring.programs import programs, unit_name
 from genesis_stack.render.monitoring.units import monitor_unit, secret_file
-from genesis_stack.render.serve import config_file, config_path
+from genesis_stack.render.serve import config_file, config_path, group_path
 from genesis_stack.render.unitfile import Directive, Section, exec_word, literal, path_word, seconds, unit
 from genesis_stack.spec.model import Model, Stack
 
@@ -266,10 +267,21 @@ class _Server:
         access = [access_directory(self.layout)] if self.stack.clients else []
         return sandbox.Reach(
             root=root_directory(self.name, self.layout),
-            readable=(config_path(self.name, self.layout), *access, *files, *self.runtime.directories),
+            readable=(
+                config_path(self.name, self.layout),
+                *access,
+                *self._group(),
+                *files,
+                *self.runtime.directories,
+            ),
             hidden=(PurePosixPath(self.layout.config), PurePosixPath(self.layout.state)),
             writable=[path for path in (self.cache, self.logs) if path is not None],
         )
+
+    def _group(self) -> Iterator[PurePosixPath]:
+        """Its group's locks, read-only: whoever may open a file may flock(2) it."""
+        if self.model.group is not None:
+            yield group_path(self.model.group, self.layout)
 
 
 def _percent(cpus: float) -> str:
@@ -327,5 +339,9 @@ def _tmpfiles(stack: Stack, layout: Layout) -> str:
         (layout.run / "root", "0755", "root"),
         *((root_directory(name, layout), "0755", "root") for name in stack.models),
     ]
-    lines = (f"d {path_word(PurePosixPath(path))} {mode} root {group} -\n" for path, mode, group in rows)
+    lines = [f"d {path_word(PurePosixPath(path))} {mode} root {group} -\n" for path, mode, group in rows]
+    for group in sorted({model.group for model in stack.models.values() if model.group is not None}):
+        locks = group_path(group, layout)
+        lines += [f"d {path_word(path)} 0755 root root -\n" for path in (locks.parent, locks)]
+        lines += [f"f {path_word(locks / name)} 0644 root root -\n" for name in GROUP_LOCKS]
     return f"# {ABOUT}\n" + "".join(lines)

@@ -94,6 +94,8 @@ class App:
     def _finish(self, scope: Scope, exchange: Exchange, trace: Trace) -> None:
         if exchange.lease is not None:
             exchange.lease.release()
+        if exchange.entered:
+            self.served.leave()
         route = scope.get("route")
         known = scope["path"] if scope["path"] in self._paths else None  # refused before it was routed
         exchange.route = route.path if isinstance(route, Route) else known

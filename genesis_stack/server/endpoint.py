@@ -38,8 +38,9 @@ def served_of(request: Request) -> ServedModel:
 async def body_of(request: Request, model: type[Model]) -> Model:
     """The validated body, once the model is there to work on it; see `read_json`.
 
-    What is wrong with it is said at once, also while the model loads. Ignored fields are noted for the log
-    and the metrics. Raises HttpError 404 for another model.
+    The model stays in memory until the end of the exchange. What is wrong with the body is said at once, also
+    while the model loads. Ignored fields are noted for the log and the metrics. Raises HttpError 404 for
+    another model.
     """
     served = served_of(request)
     body = await read_json(request, model, limit=served.config.limits.max_body_bytes)
@@ -49,7 +50,8 @@ async def body_of(request: Request, model: type[Model]) -> Model:
         adapter_of(served, body.value.model)
     if isinstance(body.value, Prompting):
         await inspect(body.value, served.config.guard, exchange)
-    await served.settled()
+    await served.enter()
+    exchange.entered = True
     return body.value
 
 

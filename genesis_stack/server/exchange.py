@@ -38,7 +38,8 @@ class Exchange:
     this request holds of its limits, `auth_failure` what a request that proved none had shown (bearer,
     signature or none), `limited` the limit that refused it (requests, tokens or concurrent). `trace_id` is
     a W3C trace id, `sampled` whether its spans are kept. `asked` is the validated body, `submitted` when the
-    engine had it; `answers` collects the texts of the choices, where the stack wants content kept.
+    engine had it; `entered` whether it keeps the model in memory; `answers` collects the texts of the
+    choices, where the stack wants content kept.
     """
 
     request_id: str
@@ -67,6 +68,7 @@ class Exchange:
     sampling: SamplingParams | None = None
     submitted: float | None = None
     answers: dict[int, list[str]] | None = None
+    entered: bool = False
 
     @classmethod
     def begin(cls, scope: Scope, trace: TraceContext, *, keeps_content: bool = False) -> Exchange:

@@ -68,9 +68,9 @@ class Job:
     images: Sequence[ImageSpan] = ()
     adapter: str = ""
 
-    def requests(self) -> list[GenerationRequest]:
-        """One engine request a prompt."""
-        deadline = time.monotonic() + self.timeout_s
+    def requests(self, waited_s: float) -> list[GenerationRequest]:
+        """One engine request a prompt, for what is left of the time after `waited_s`."""
+        deadline = time.monotonic() + self.timeout_s - waited_s
         return [
             GenerationRequest(
                 request_id=f"{self.id}-{number}",
@@ -103,7 +103,7 @@ async def run(job: Job, engine: Engine, exchange: Exchange) -> AsyncGenerator[Up
     generated = 0
     async with AsyncExitStack() as stack:
         streams: list[GenerationStream] = []
-        for request in job.requests():
+        for request in job.requests(time.perf_counter() - exchange.started):
             stream = await engine.submit(request)
             exchange.submitted = exchange.submitted or time.perf_counter()
             streams.append(await stack.enter_async_context(aclosing(stream)))

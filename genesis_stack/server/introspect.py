@@ -12,25 +12,25 @@ from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response
 
-from genesis_stack.engine.interface import EngineState
+from genesis_stack.engine.chat_template import CHATML
 from genesis_stack.protocol.headers import RETRY_AFTER
 from genesis_stack.server.completions import TokenId, encoded
 from genesis_stack.server.endpoint import JsonResponse, adapter_of, body_of, served_of
 from genesis_stack.server.json_body import StrictModel
 from genesis_stack.server.locality import is_local
 from genesis_stack.server.sampling import SamplingFields
-from genesis_stack.server.served_model import RETRY_SOON_S, ServedModel
+from genesis_stack.server.served_model import RETRY_SOON_S, SERVING, ServedModel
 from genesis_stack.server.shapes import Json
 
 
 async def health(request: Request) -> Response:
-    """200 while the model admits requests, 503 with the state otherwise."""
+    """200 while requests are served, by a model in memory or on its way there; 503 otherwise."""
     served = served_of(request)
     state = served.state
     body: Json = {"status": state.value, **_identity(served)}
     if (digest := request.app.door.access_digest) is not None:
         body["access_digest"] = digest
-    if state is EngineState.READY:
+    if state in SERVING:
         return JsonResponse(body)
     if served.failure is not None and is_local(request.scope):  # it may name files of the host
         body["reason"] = served.failure[:400]
@@ -54,7 +54,7 @@ async def retrieve_model(request: Request) -> Response:
 async def props(request: Request) -> Response:
     """How the model is set up; llama-server's names where it has them."""
     served = served_of(request)
-    info = served.engine.info
+    info = served.info
     described = asdict(info)
     for hidden in ("control_tokens", "chat_template", "bos_text", "eos_text"):
         del described[hidden]
@@ -63,7 +63,7 @@ async def props(request: Request) -> Response:
         {
             "model_alias": info.model,
             "total_slots": info.n_parallel,
-            "chat_template": served.template.source,
+            "chat_template": info.chat_template or CHATML,
             "bos_token": info.bos_text,
             "eos_token": info.eos_text,
             "modalities": {"vision": info.sees, "audio": False},
@@ -77,7 +77,7 @@ async def props(request: Request) -> Response:
 
 async def slots(request: Request) -> Response:
     """The sequences that are being worked on."""
-    stats = served_of(request).engine.stats()
+    stats = served_of(request).stats()
     return JsonResponse([{"id": slot.slot, "is_processing": True, **asdict(slot)} for slot in stats.slots])
 
 
@@ -131,9 +131,9 @@ def _model(served: ServedModel, name: str) -> Json:
         "owned_by": "genesis-stack",
         "description": served.config.description,
     }
-    if served.state is not EngineState.READY:
+    if served.state not in SERVING:
         return body
-    info = served.engine.info
+    info = served.info
     body["meta"] = {
         "architecture": info.architecture,
         "n_vocab": info.n_vocab,

@@ -90,7 +90,7 @@ class Lifecycle:
         while True:
             await asyncio.sleep(min(beats, POLL_S))
             try:
-                heartbeat = self._served.engine.heartbeat()
+                heartbeat = self._served.heartbeat()
             except EngineUnavailableError:
                 continue
             if self._served.state is EngineState.FAILED:

@@ -95,6 +95,7 @@ def serve_config(
         draft=None if draft is None else FileRef(path=str(draft), sha256="3" * 64, size=None),
         adapters=adapters or {},
         engine=ENGINE.model_copy(update=engine),
+        residency=None,
         budget=BudgetConfig(memory=2**30, cpus=2),
         listen=ListenConfig(host="127.0.0.1", port=1),
         limits=LimitsConfig(request_timeout_s=60, drain_timeout_s=10, max_body_bytes=2**20),

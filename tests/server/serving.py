@@ -60,6 +60,7 @@ def serve_config(weights: Path, *, model: str = MODEL, **limits: Any) -> dict[st
             "prefix_cache_disk": 0,
             "prefix_cache_dir": None,
         },
+        "residency": None,
         "budget": {"memory": 1_000_000_000, "cpus": 2.0},
         "listen": {"host": "127.0.0.1", "port": 1},
         "limits": {

@@ -12,15 +12,16 @@ from serving import MODEL, Serve, Served
 
 from genesis_stack.engine.interface import EngineState
 from genesis_stack.protocol.serve_config import ServeConfig
+from genesis_stack.server.served_model import SERVING
 
 
 @pytest.mark.parametrize("state", EngineState)
 async def test_health_is_the_engine_s_state(serve: Serve, config: ServeConfig, state: EngineState) -> None:
-    """200 only while it admits; always with both digests."""
+    """200 only while requests are served; always with both digests."""
     served = await serve(ScriptedEngine())
     served.engine.state = state
     response = await served.http.get("/health")
-    assert response.status_code == (200 if state is EngineState.READY else 503)
+    assert response.status_code == (200 if state in SERVING else 503)
     assert response.json() == {
         "status": state.value,
         "model": MODEL,

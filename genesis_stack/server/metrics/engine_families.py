@@ -19,14 +19,16 @@ from prometheus_client.utils import floatToGoString
 
 from genesis_stack import __version__
 from genesis_stack.engine.interface import Distribution, EngineState, EngineStats
-from genesis_stack.server.served_model import ServedModel
+from genesis_stack.server.served_model import SERVING, ServedModel
 
 
 def model_families(served: ServedModel) -> Iterable[Metric]:
     """What is served and how it is set up; known before the model is loaded."""
     config = served.config
-    ready = served.state is EngineState.READY
-    yield GaugeMetricFamily("genesis_ready", "1 while the model admits requests.", float(ready))
+    state = served.state
+    yield GaugeMetricFamily("genesis_ready", "1 while requests are served.", float(state in SERVING))
+    loaded = float(state is EngineState.READY)
+    yield GaugeMetricFamily("genesis_model_loaded", "1 while the model is in memory and ready.", loaded)
     yield GaugeMetricFamily("genesis_start_time_seconds", "Unix time of the start.", served.created)
     yield GaugeMetricFamily(
         "genesis_queue_capacity_requests", "Requests that may wait.", config.engine.queue_requests

@@ -174,12 +174,12 @@ class _ScrapeTime(Collector):
         return ()
 
     def collect(self) -> Iterable[Metric]:
-        """All families; those of the engine appear once it is loaded."""
+        """All families; those of the engine appear once it has been loaded."""
         yield from model_families(self._served)
         yield from self._process.collect()
         yield from audit_families(self._audit.standing)
         try:
-            stats = self._served.engine.stats()
+            stats = self._served.stats()
         except EngineUnavailableError:
             return
         yield from engine_families(stats)
