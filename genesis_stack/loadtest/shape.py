@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from locust import LoadTestShape
+from locust.runners import MasterRunner
 
 from genesis_stack.loadtest.schedule import users_at
 from genesis_stack.loadtest.setting import Setting
@@ -17,6 +18,9 @@ def shape_class(setting: Setting) -> type[LoadTestShape]:
         abstract = False
 
         def tick(self) -> tuple[int, float] | None:
-            return users_at(setting.profile, time.perf_counter() - self.start_time)
+            now = users_at(setting.profile, time.perf_counter() - self.start_time)
+            if now is None and isinstance(self.runner, MasterRunner):
+                self.runner.stop()  # unlike its quit, waits for the last requests of the workers
+            return now
 
     return ProfileShape
