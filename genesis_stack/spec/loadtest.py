@@ -33,7 +33,9 @@ class LoadProfile(Frozen):
     warm_up: Duration = Field(default=5.0, description="Start that is not measured.")
     think_time: Duration = Field(default=1.0, description="Average pause of a user between two requests.")
     steps: Many[Step] = Field(
-        default=(), description="Stretches in order, for steps and spikes; they replace users and duration."
+        default=(),
+        description="Stretches in order, for steps and spikes; they replace users and duration, and jump unless "
+        "there is a spawn_rate.",
     )
     tasks: dict[Task, Weight] = Field(
         default_factory=dict, description="What users do, by weight; absent: what the models can."
@@ -45,6 +47,6 @@ class LoadProfile(Frozen):
         default=20,
         ge=1,
         le=10_000_000,
-        description="Fewer answered requests prove nothing and fail the test.",
+        description="Fewer answered requests of a model prove nothing and fail the test.",
     )
     slo: Slo = Field(default=Slo(), description="Promises that replace the models' own in this test.")
