@@ -75,6 +75,8 @@ class Lifecycle:
         try:
             await self._loading
         except Exception:  # noqa: BLE001 -- whatever it is, /health tells it and the process ends
+            if self._stop.is_set():  # the engine was let go while it loaded
+                return
             _log.exception("the model could not be loaded")
             await self._fail(self._served.failure or "")
         else:
