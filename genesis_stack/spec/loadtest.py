@@ -34,8 +34,8 @@ class LoadProfile(Frozen):
     think_time: Duration = Field(default=1.0, description="Average pause of a user between two requests.")
     steps: Many[Step] = Field(
         default=(),
-        description="Stretches in order, for steps and spikes; they replace users and duration, and jump unless "
-        "there is a spawn_rate.",
+        description="Stretches in order, for steps and spikes; they replace users and duration, and jump "
+        "unless there is a spawn_rate.",
     )
     tasks: dict[Task, Weight] = Field(
         default_factory=dict, description="What users do, by weight; absent: what the models can."
