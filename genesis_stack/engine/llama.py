@@ -165,12 +165,12 @@ class LlamaEngine:
 
     async def embed(self, inputs: Sequence[Sequence[Token]]) -> list[list[float]]:
         """Embed on the engine's thread."""
+        worker = self._ready_worker()
         if self._config.task != "embedding":
             raise InvalidRequestError(
                 f"{self._config.model} makes no embeddings; they need a model of task `embedding`.",
                 param="model",
             )
-        worker = self._ready_worker()
         runs = [_tokens(tokens, worker.model.n_vocab, param="input") for tokens in inputs]
         return await self._pool(worker, runs, Embedder.embed)
 
