@@ -27,6 +27,8 @@ pytestmark = [pytest.mark.model, pytest.mark.usefixtures("nothing_leaks")]
 
 QUICK: dict[str, Any] = {"initial": 0.01, "cap": 0.05}
 
+ON: dict[str, Any] = {"ignore_eos": True}  # the answer goes on to its limit
+
 
 def client_of(proxy: FaultProxy, live: LiveServer, **settings: Any) -> LocalLLMClient:
     """A client of the proxied server that does not wait long between attempts."""
@@ -85,7 +87,7 @@ async def test_two_faults_are_survived_by_the_third_attempt(
     """A call is answered as if nothing had been, and says how many attempts it took."""
     proxy.first(fault, fault)
     async with client_of(proxy, live) as client:
-        answer = await client.complete_text("Hi.", max_tokens=4, extra={"ignore_eos": True})
+        answer = await client.complete_text("Hi.", max_tokens=4, extra=ON)
         assert answer.usage.completion_tokens == 4
         assert answer.origin.attempts == 3
 
@@ -151,7 +153,7 @@ async def test_a_stream_that_breaks_before_its_first_token_is_sent_again(
 ) -> None:
     """Nobody has seen anything of it yet."""
     proxy.first(Fault(cut_after=0), Fault(reset_after=60))
-    async with client_of(proxy, live) as client, client.stream("Hi.", max_tokens=4) as stream:
+    async with client_of(proxy, live) as client, client.stream("Hi.", max_tokens=4, extra=ON) as stream:
         assert "".join([chunk.text async for chunk in stream]) == stream.result.text
         assert stream.result.origin.attempts == 3
         assert stream.result.usage.completion_tokens == 4
