@@ -6,7 +6,7 @@ const SVG = "http://www.w3.org/2000/svg";
 const WIDTH = 400, HEIGHT = 150, LEFT = 52, RIGHT = 8, TOP = 8, BOTTOM = 20;
 
 const GOOD = new Set(["ready"]);
-const PASSING = new Set(["starting", "draining", "sleeping"]);
+const PASSING = new Set(["starting", "draining", "unloaded"]);
 const WORDS = { stranger: "another server answers" };
 
 const number = (digits) => (value) =>
