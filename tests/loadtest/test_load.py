@@ -17,6 +17,9 @@ import pytest
 from client.fault_proxy import Fault, fault_proxy
 
 from genesis_stack.errors import ExitCode
+from genesis_stack.loadtest.setting import ABLE, Target
+from genesis_stack.loadtest.traffic import ask
+from genesis_stack.spec.loadtest import Task
 from loadtest.machine import Loaded, check, free_port
 from loadtest.runs import run_of
 
@@ -57,6 +60,16 @@ def test_a_server_that_is_good_enough_passes(machine: Loaded) -> None:
     assert not re.search(r"(?:src|href)=|@import|url\(", page), "it needs something from elsewhere"
     assert page.count("<svg") >= 5
     assert "VIOLATED" not in (machine.root / "report.md").read_text()
+
+
+@pytest.mark.parametrize("task", sorted(ABLE["text"]))
+def test_each_kind_of_request_is_a_good_one(machine: Loaded, task: Task) -> None:
+    """The server answers it, and with a text that fills the context as far as it may."""
+    target = Target(machine.model, task, f"http://127.0.0.1:{machine.port}", 512, 3, 1.0)
+    asked = ask(target, 0)
+    answer = httpx.post(target.url + asked.path, json=asked.body, timeout=100)
+    assert answer.status_code == 200, answer.text
+    assert asked.streams == answer.headers["content-type"].startswith("text/event-stream")
 
 
 async def test_a_slowed_server_breaks_its_promise(machine: Loaded, tmp_path: Path) -> None:
