@@ -62,23 +62,32 @@ class Caller(FastHttpUser):
         except BadAnswerError as failure:
             error = str(failure)
         except gevent.GreenletExit:
-            error = "no end when the test was over"
+            if self._had_time(time.perf_counter() - started):
+                self._tell(
+                    target, wall, time.perf_counter() - started, answer, "no end when the test was over"
+                )
             raise
-        finally:
-            seconds = time.perf_counter() - started
-            sample = Sample(
-                model=target.model,
-                task=target.task,
-                started=wall,
-                seconds=round(seconds, 5),
-                error=error,
-                ttft=answer.ttft,
-                gaps=tuple(answer.gaps),
-                tokens=answer.tokens,
-                queue=answer.queue,
-            )
-            type(self).hear(sample)
-            self._show(sample)
+        self._tell(target, wall, time.perf_counter() - started, answer, error)
+
+    def _had_time(self, seconds: float) -> bool:
+        """Whether a request that is cut off could have ended: now and then Locust lets one begin too late."""
+        patience = self.environment.stop_timeout
+        return bool(patience) and seconds >= patience
+
+    def _tell(self, target: Target, wall: float, seconds: float, answer: Answer, error: str | None) -> None:
+        sample = Sample(
+            model=target.model,
+            task=target.task,
+            started=wall,
+            seconds=round(seconds, 5),
+            error=error,
+            ttft=answer.ttft,
+            gaps=tuple(answer.gaps),
+            tokens=answer.tokens,
+            queue=answer.queue,
+        )
+        type(self).hear(sample)
+        self._show(sample)
 
     def _ask(self, target: Target, asked: Ask) -> Answer:
         content = json.dumps(asked.body).encode()

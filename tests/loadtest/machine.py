@@ -53,7 +53,7 @@ class Loaded:
     model: str = "smol"
     slo: str = LOOSE
     description: str = "first"
-    duration: str = "6s"
+    duration: str = "5s"
 
     @property
     def stack(self) -> Path:
