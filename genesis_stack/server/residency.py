@@ -27,7 +27,7 @@ Step = Callable[[], Awaitable[None]]
 class Residency:
     """Requests that work with a model, and when `load` and `unload` bring it in and out of memory.
 
-    Without a `config` it comes once and stays. `failure` is what `load` has raised: it comes no more.
+    Without a `config` it comes once and stays. `failure` is what went wrong: then it comes no more.
     """
 
     def __init__(self, config: ResidencyConfig | None, *, load: Step, unload: Step) -> None:
@@ -41,15 +41,19 @@ class Residency:
         self._inside = 0
         self._last_left = 0.0
         self.failure: Exception | None = None
+        self._ends = False
         self._living: asyncio.Task[None] | None = None
 
     async def begin(self) -> None:
         """Have the model loaded; raises what `load` raises. From then on it comes and goes."""
         try:
             await self._arrive()
+        except Exception as exc:
+            self.failure = exc
+            raise
         finally:
             self._open.set()
-        if self._config is not None:
+        if self._config is not None and not self._ends:
             self._living = asyncio.create_task(self._live(self._config))
 
     async def enter(self, timeout_s: float) -> None:
@@ -72,7 +76,8 @@ class Residency:
             self._empty.set()
 
     def give_up(self) -> None:
-        """Let nobody wait any longer for a model that will not come."""
+        """Let nobody wait any longer for a model that will not come; it goes no more, either."""
+        self._ends = True
         if self._living is not None:
             self._living.cancel()
         self._open.set()
@@ -85,30 +90,27 @@ class Residency:
                 await self._living
 
     async def _live(self, config: ResidencyConfig) -> None:
-        while True:
-            await self._until_time_to_go(config.idle_s)
-            self._open.clear()
-            await self._empty.wait()
-            await self._depart()
-            await self._wanted.wait()
-            try:
+        try:
+            while True:
+                await self._until_time_to_go(config.idle_s)
+                self._open.clear()
+                await self._empty.wait()
+                await self._depart()
+                await self._wanted.wait()
                 await self._arrive()
-            except Exception:  # noqa: BLE001 -- whatever it is, the state tells it and the process ends
-                _log.exception("the model could not be loaded again")
-                return
-            finally:
                 self._open.set()
+        except Exception as exc:  # noqa: BLE001 -- whatever it is, the state tells it and the process ends
+            self.failure = exc
+            _log.exception("the model could not be unloaded, or not be loaded again")
+        finally:
+            self._open.set()
 
     async def _arrive(self) -> None:
-        try:
-            if self._turn is not None:
-                await self._turn.take()
-            self._wanted.clear()
-            started = time.monotonic()
-            await self._load()
-        except Exception as exc:
-            self.failure = exc
-            raise
+        if self._turn is not None:
+            await self._turn.take()
+        self._wanted.clear()
+        started = time.monotonic()
+        await self._load()
         self._last_left = time.monotonic()
         _log.info("the model is in memory", extra={"seconds": round(self._last_left - started, 2)})
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ctypes
 import gc
 import time
@@ -172,4 +173,5 @@ class ServedModel:
 def _give_memory_back() -> None:
     """To the kernel what malloc would keep for later; see malloc_trim(3)."""
     gc.collect()
-    ctypes.CDLL(None).malloc_trim(0)
+    with contextlib.suppress(AttributeError):  # other C libraries than glibc have no such function
+        ctypes.CDLL(None).malloc_trim(0)
