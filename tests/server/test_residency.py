@@ -141,7 +141,7 @@ async def test_counters_go_on_over_an_unload(coming: Make) -> None:
 
 
 async def test_a_stream_in_progress_keeps_it(coming: Make) -> None:
-    """However long it takes."""
+    """However long it takes; and others come in beside it."""
     gate = asyncio.Event()
     one = coming(0)
     one.script = waiting_for(gate)
@@ -150,6 +150,8 @@ async def test_a_stream_in_progress_keeps_it(coming: Make) -> None:
     await until(lambda: one.engines[-1].requests)
     await asyncio.sleep(0.1)
     assert one.is_in_memory()
+    async with asyncio.timeout(5):
+        assert (await served.post("/tokenize", {"content": "x"})).status_code == 200
     gate.set()
     assert "Hel" in (await stream).text
     await until(one.has_left)
