@@ -114,7 +114,7 @@ FAULTS: Final[Mapping[str, Fault]] = {
     "instructions that the processor lacks": Fault(
         failing("ExecStart=", "ExecStart=/bin/sh -c 'kill -ILL $$$$'"), "wrong CPU build", "GGML_NATIVE"
     ),
-    "too little memory": Fault(failing("MemoryMax=60M"), "out of memory", "models.text.budget.memory"),
+    "too little memory": Fault(failing("MemoryMax=24M"), "out of memory", "models.text.budget.memory"),
     "a file that may not be read": Fault(unreadable, "permission denied", CONFIG),
     "a clock that was set back": Fault(
         from_the_future, "clock skew", "timesyncd", target="this machine", undo=present_again

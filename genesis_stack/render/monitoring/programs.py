@@ -29,7 +29,8 @@ Reach = Literal["host", "loopback", "network"]
 class Program:
     """One program. `name` holds a dot, so that no model can have it; `memory` is in bytes.
 
-    A change of a file in `configs` needs no restart. `data` is its own directory.
+    A change of a file in `configs` needs no restart. `data` is its own directory. `readable` are directories
+    outside of the system's own that it runs from.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Program:
     reach: Reach
     data: bool = True
     secrets: tuple[str, ...] = ()
+    readable: tuple[PurePosixPath, ...] = ()
 
     @property
     def unit(self) -> str:
@@ -140,4 +142,5 @@ def _exporter(prometheus: Prometheus, layout: Layout, runtime: Runtime, kind: Ki
         memory=EXPORTER_MEMORY,
         reach="host",
         data=False,
+        readable=runtime.directories,
     )

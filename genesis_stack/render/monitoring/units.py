@@ -16,6 +16,7 @@ from genesis_stack.render.unitfile import Directive, Section, exec_word, literal
 HEAP: Final = 0.85
 """Share of its memory at which Go's collector tries hard to keep inside (GOMEMLIMIT, since Go 1.19)."""
 TASKS: Final = 128
+_TEMPORARY: Final = ("/tmp", "/var/tmp")  # noqa: S108 -- named, not written to
 OPEN_FILES: Final = 16_384
 """Blocks of the time series database are mapped files."""
 CREDENTIALS: Final = PurePosixPath("/run/credentials")
@@ -66,9 +67,19 @@ def _limits(program: Program) -> tuple[Directive, ...]:
     )
 
 
+def _shown(program: Program) -> tuple[Directive, ...]:
+    """What PrivateTmp would hide of the directories that it runs from."""
+    hidden = [
+        path_word(path)
+        for path in program.readable
+        if any(path.is_relative_to(temporary) for temporary in _TEMPORARY)
+    ]
+    return (Directive("BindReadOnlyPaths", tuple(hidden), "where it is installed"),) if hidden else ()
+
+
 def _confinement(program: Program, layout: Layout) -> tuple[Directive, ...]:
     if program.reach == "host":
-        return sandbox.observer()
+        return (*sandbox.observer(), *_shown(program))
     folder = PurePosixPath(layout.secrets)
     credentials = tuple(f"{name}:{path_word(folder / name)}" for name in program.secrets)
     handed = (Directive("LoadCredential", credentials, "by its path: one that is missing fails the start"),)
