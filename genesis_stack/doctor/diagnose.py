@@ -31,6 +31,8 @@ FULL_BYTES: Final = 256 * 1024**2
 """Free room below which downloads, logs and databases are about to fail."""
 THROTTLED: Final = 0.25
 """Share of the quota's periods in which a server was held back, from which on its clients notice."""
+THROTTLED_SECONDS: Final = 2.0
+"""Held back for less than that, it was its start, which may take all that it is given."""
 SKEW_SECONDS: Final = 60.0
 
 _OOM: Final = re.compile(r"oom-kill|OOM killer")
@@ -159,7 +161,8 @@ def _slow(symptoms: Symptoms) -> Iterator[Finding]:
         model = patient.service.model
         periods = patient.value("genesis_cpu_periods_total")
         throttled = patient.value("genesis_cpu_throttled_periods_total")
-        if periods and throttled / periods > THROTTLED:
+        seconds = patient.value("genesis_cpu_throttled_seconds_total")
+        if periods and throttled / periods > THROTTLED and seconds > THROTTLED_SECONDS:
             evidence = f"it was held back in {throttled / periods:.0%} of the periods of its CPU quota"
             fix = f"raise models.{model}.budget.cpus in stack.yaml and {APPLY}"
             yield Finding("slow", model, evidence, fix)

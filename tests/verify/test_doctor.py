@@ -51,10 +51,14 @@ def failing(*lines: str) -> Callable[[Pair], None]:
 
 def dies(pair: Pair) -> None:
     """Start the server and see it end."""
+    before = pair.host.show(SERVER, "InvocationID")["InvocationID"]
     pair.host.systemctl("restart", "--no-block", SERVER)
-    pair.host.wait_for(
-        lambda: int(pair.host.show(SERVER, "NRestarts")["NRestarts"]) > 0, what="the server fails"
-    )
+
+    def died_anew() -> bool:
+        now = pair.host.show(SERVER, "InvocationID", "NRestarts")
+        return now["InvocationID"] != before and int(now["NRestarts"]) > 0
+
+    pair.host.wait_for(died_anew, what="the server fails")
 
 
 def stopped(pair: Pair) -> None:
