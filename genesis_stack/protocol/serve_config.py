@@ -187,3 +187,22 @@ class ServeConfig(_Frozen):
     secrets: str | None = Field(
         description="directory of secrets, a file each; none: $CREDENTIALS_DIRECTORY, see systemd.exec(5)"
     )
+
+
+class _Named(BaseModel):
+    path: str
+
+
+class NamedFiles(BaseModel):
+    """The model files that a rendered configuration names, also one of another version than this."""
+
+    weights: _Named
+    projector: _Named | None = None
+    draft: _Named | None = None
+    adapters: dict[str, _Named] = {}
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """All of them, the weights first."""
+        optional = (self.projector, self.draft, *self.adapters.values())
+        return (self.weights.path, *(file.path for file in optional if file is not None))

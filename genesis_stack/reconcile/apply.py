@@ -191,16 +191,14 @@ def missing_secrets(desired: Desired, layout: Layout) -> dict[str, str]:
 
 def model_files(desired: Desired) -> dict[str, tuple[Path, ...]]:
     """The files in the store that each model's rendered config names."""
-    from genesis_stack.protocol.serve_config import ServeConfig
+    from genesis_stack.protocol.serve_config import NamedFiles
 
     found = {}
     for model, service in desired.services.items():
         for path in service.restart_on:
             if path.suffix == ".json":
-                config = ServeConfig.model_validate_json(desired.files[path].content)
-                optional = (config.projector, config.draft, *config.adapters.values())
-                refs = [config.weights, *(ref for ref in optional if ref is not None)]
-                found[model] = tuple(Path(ref.path) for ref in refs)
+                named = NamedFiles.model_validate_json(desired.files[path].content)
+                found[model] = tuple(map(Path, named.paths))
     return found
 
 
