@@ -14,8 +14,8 @@ _SMALLEST_IDLE_CHUNK: Final = 32
 """With nobody streaming. Fewer rows read the weights of a large model again for almost every token."""
 _TILE: Final = 64
 """Rows from which llama.cpp's flash attention works on tiles instead of row by row (GGML_FA_TILE_Q)."""
-_STALL_FACTOR: Final = 9.0
-"""A stream may wait this many of its own steps for a piece of prompt: the prompt then gets eight ninths of
+_STALL_FACTOR: Final = 6.0
+"""A stream may wait this many of its own steps for a piece of prompt: the prompt then gets five sixths of
 the machine, and does not take much longer than it would alone."""
 _IDLE_STEPS: Final = 4
 """With nobody streaming a step may take this many target times: it delays only newcomers."""
