@@ -96,6 +96,8 @@ def facts_of(header: Header, name: str) -> Facts:
     """
     keys = _Keys(header, name)
     architecture = keys.text("general.architecture")
+    if keys.text("general.type", default="") == "adapter":
+        return _adapter(header, keys, architecture)
     prefix = "clip.vision" if architecture == "clip" else architecture
     layers = keys.count(f"{prefix}.block_count", most=_MOST_LAYERS)
     heads = keys.largest(f"{prefix}.attention.head_count")
@@ -209,6 +211,34 @@ def _recurrent_bytes(keys: _Keys, prefix: str, layers: int, embedding: int) -> i
     groups = keys.count(f"{prefix}.ssm.group_count", default=0)
     kernel = keys.count(f"{prefix}.ssm.conv_kernel", default=1)
     return layers * (max(kernel - 1, 0) * (inner + 2 * groups * state) + state * inner) * 4
+
+
+def _adapter(header: Header, keys: _Keys, architecture: str) -> Facts:
+    """Facts of a LoRA adapter: it has tensors for a model of this architecture, and no shape of its own."""
+    return Facts(
+        architecture=architecture,
+        name=keys.text("general.name", default=""),
+        license=keys.text("general.license", default=""),
+        quantization=_quantization(header),
+        parameters=sum(tensor.elements for tensor in header.tensors),
+        tensor_bytes=sum(tensor.size for tensor in header.tensors),
+        repackable_bytes=0,
+        layers=0,
+        embedding=0,
+        feed_forward=0,
+        heads=0,
+        kv_heads=(),
+        head_dim_k=0,
+        head_dim_v=0,
+        context_train=0,
+        vocab=0,
+        chat_template=False,
+        sliding_window=0,
+        experts=0,
+        recurrent=False,
+        hybrid=False,
+        recurrent_bytes=0,
+    )
 
 
 def _quantization(header: Header) -> str:

@@ -93,7 +93,7 @@ def test_ctrl_c_cancels_the_call_on_the_other_side(client: SyncLocalLLMClient) -
     timer = threading.Timer(0.3, lambda: signal.pthread_kill(main, signal.SIGINT))
     timer.start()
     with pytest.raises(KeyboardInterrupt):
-        client.complete_text("Tell me a long story.", max_tokens=800)
+        client.complete_text("Tell me a long story.", max_tokens=800, extra={"ignore_eos": True})
     timer.join()
     assert client.complete_text("Hi.", max_tokens=2).text
 
