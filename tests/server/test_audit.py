@@ -22,7 +22,7 @@ from serving import serve_config
 
 from genesis_stack.protocol.audit import Segment, verify
 from genesis_stack.server.audit import sinks, trail
-from genesis_stack.server.audit.sinks import FileSink
+from genesis_stack.server.audit.sinks import FileSink, JournalSink
 from genesis_stack.server.audit.trail import WrittenTrail
 from genesis_stack.server.exchange import Exchange
 
@@ -183,6 +183,32 @@ def test_two_servers_of_one_model_write_one_file(tmp_path: Path) -> None:
     new.close()
     report = verify((tmp_path / "audit.jsonl").read_bytes().splitlines())
     assert (report.broken, report.requests) == (None, 100)
+
+
+@pytest.mark.parametrize("kind", [FileSink, JournalSink])
+def test_of_two_servers_that_begin_together_the_second_continues_the_first(
+    tmp_path: Path, kind: type[FileSink | JournalSink], capfd: pytest.CaptureFixture[str]
+) -> None:
+    """It reads the end of the record when the other's first batch stands, not before."""
+    first = kind(tmp_path)
+    (inode,) = (path.stat().st_ino for path in tmp_path.iterdir())
+    second: list[FileSink | JournalSink] = []
+    beginning = threading.Thread(target=lambda: second.append(kind(tmp_path)))
+    beginning.start()
+    until(lambda: second or _waited_for(inode))
+    segment = Segment(first.last)
+    first.write(segment.seal("start", "t", {}), segment.last)
+    beginning.join(20)
+    assert second[0].last == segment.last
+    first.close()
+    second[0].close()
+    capfd.readouterr()
+
+
+def _waited_for(inode: int) -> bool:
+    """Whether somebody waits for a lock on a file: proc_locks(5)."""
+    locks = Path("/proc/locks").read_text().splitlines()
+    return any("->" in line and f":{inode} " in line for line in locks)
 
 
 def test_a_symbolic_link_is_not_followed(tmp_path: Path) -> None:

@@ -39,15 +39,16 @@ class FileSink:
     """An append-only file of mode 0600, synced to disk after each batch of records.
 
     It may be renamed at any time, as logrotate does: the next batch goes to a new file, and the chain goes
-    on. Raises OSError when it cannot be opened.
+    on. It is locked from its opening until the first batch stands, so that of two servers that begin
+    together the second continues the first. Raises OSError when it cannot be opened.
     """
 
     def __init__(self, directory: Path) -> None:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._path = directory / FILE_NAME
         self._fd = os.open(self._path, _FLAGS, 0o600)
-        with self._locked():
-            self.last, self.torn = self._mended_end()
+        fcntl.flock(self._fd, fcntl.LOCK_EX)
+        self.last, self.torn = self._mended_end()
 
     def write(self, lines: bytes, last: str) -> None:  # noqa: ARG002 -- the file itself holds it
         """Append and sync; a batch that does not fit on the disk is taken back."""
@@ -98,11 +99,15 @@ class FileSink:
 
 
 class JournalSink:
-    """Standard output; a small file beside it remembers the last hash, for the next run to continue."""
+    """Standard output; a small file beside it remembers the last hash, for the next run to continue.
+
+    The file is locked until the first batch stands, as in `FileSink`.
+    """
 
     def __init__(self, directory: Path) -> None:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._fd = os.open(directory / HEAD, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        fcntl.flock(self._fd, fcntl.LOCK_EX)
         self.last = self._remembered()
         self.torn: str | None = None
 
@@ -110,6 +115,7 @@ class JournalSink:
         """Hand the lines over, then remember."""
         _write_all(_STDOUT, lines)
         os.pwrite(self._fd, json.dumps({"last": last}).encode(), 0)
+        fcntl.flock(self._fd, fcntl.LOCK_UN)
 
     def close(self) -> None:
         """Close the memory; standard output stays."""
