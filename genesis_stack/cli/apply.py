@@ -54,7 +54,7 @@ def apply(
 
 
 def proof_by_load(stack: Path, profile: str) -> Prove:
-    """What runs a load test and raises when a promise does not hold; refused here if it cannot run.
+    """What loads this host's servers and raises when a promise does not hold; refused if it cannot run.
 
     Raises:
         GenesisError: there is no such profile, no key for it, or no Locust.
@@ -63,9 +63,12 @@ def proof_by_load(stack: Path, profile: str) -> Prove:
     from genesis_stack.loadtest.run import check_locust
     from genesis_stack.loadtest.setting import read_setting
     from genesis_stack.loadtest.verdict import as_text
+    from genesis_stack.modelstore.here import host_here
+    from genesis_stack.modelstore.host import read_host
+    from genesis_stack.spec.load import load
 
     check_locust()
-    setting = read_setting(stack, profile)
+    setting = read_setting(stack, profile, host_here(load(stack), read_host()))
 
     def prove() -> None:
         found = run_and_judge(stack, setting)

@@ -14,18 +14,23 @@ from genesis_stack.spec.model import Stack
 
 
 def read_stack(path: Path, layout: Layout) -> tuple[Stack, str]:
-    """The validated stack, which fits this machine as far as its files are known, and its text.
+    """This machine's part of the validated stack, which fits as far as its files are known, and its text.
 
     Raises:
         GenesisError: it is no valid stack, or it cannot fit; every error is listed with its line.
+        NotAHostError: it names its hosts, and this machine is none of them.
     """
     from genesis_stack.cli.judgement import judged
+    from genesis_stack.modelstore.here import host_here
+    from genesis_stack.modelstore.host import read_host
+    from genesis_stack.spec.effective import on_host
     from genesis_stack.spec.problems import InvalidStackError
 
     stack, verdict = judged(path, layout)
+    part = on_host(stack, host_here(stack, read_host()))
     if verdict.problems:
         raise InvalidStackError(verdict.problems)
-    return stack, path.read_text()
+    return part, path.read_text()
 
 
 def read_saved_plan(path: Path) -> SavedPlan | None:

@@ -19,8 +19,12 @@ from genesis_stack.spec.model import Model, Stack
 _ANYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 -- where to connect to instead
 
 
-def config_from_stack(path: str | Path, client: str | None, settings: dict[str, Any]) -> LocalLLMConfig:
+def config_from_stack(
+    path: str | Path, client: str | None, settings: dict[str, Any], *, host: str | None = None
+) -> LocalLLMConfig:
     """The settings that a stack implies, with `settings` on top; keys come from the environment.
+
+    With the `host` that this machine is, its own servers alone are called, past the gateway.
 
     Raises:
         ConfigurationError: the stack is invalid, or does not declare the client.
@@ -41,25 +45,26 @@ def config_from_stack(path: str | Path, client: str | None, settings: dict[str, 
         declared = stack.clients[client]
         allowed = [name for name in stack.models if name in declared.models]
         implied["requests_per_minute"] = declared.requests_per_minute
-    implied["endpoints"] = _endpoints(stack, allowed)
+    implied["endpoints"] = _endpoints(stack, allowed, host)
     return LocalLLMConfig.build(**{**implied, **settings})
 
 
-def _endpoints(stack: Stack, allowed: list[str]) -> list[Endpoint]:
-    """Every server of the allowed models: all hosts, behind the gateway if there is one."""
-    if stack.gateway is not None:
+def _endpoints(stack: Stack, allowed: list[str], here: str | None) -> list[Endpoint]:
+    """Every server of the allowed models: of this host, or of all, behind the gateway if there is one."""
+    if stack.gateway is not None and here is None:
         scheme = "https" if stack.gateway.tls else "http"
         url = _url(scheme, stack.gateway.listen, stack.gateway.port, None)
         return [_endpoint(url, name, stack.models[name]) for name in allowed]
     scheme = "https" if stack.http.tls else "http"
     found = []
-    for host in hosts_of(stack):
+    for host in hosts_of(stack) if here is None else [here]:
         part = on_host(stack, host)
+        reached_by = _name_of(stack, host) if here is None else None
         for name in allowed:
             if name in part.models:
                 model = part.models[name]
                 address = model.listen or stack.defaults.listen
-                url = _url(scheme, address, model.port, _name_of(stack, host))
+                url = _url(scheme, address, model.port, reached_by)
                 found.append(_endpoint(url, name, model))
     return found
 

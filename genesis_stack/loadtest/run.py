@@ -14,6 +14,7 @@ from genesis_stack import process
 from genesis_stack.errors import GenesisError
 from genesis_stack.loadtest.record import Record, read_record
 from genesis_stack.loadtest.setting import (
+    HOST_VARIABLE,
     PROFILE_VARIABLE,
     RESULT_VARIABLE,
     STACK_VARIABLE,
@@ -55,6 +56,7 @@ def run_load(stack: Path, setting: Setting) -> Record:
         given = {
             STACK_VARIABLE: str(stack.absolute()),
             PROFILE_VARIABLE: setting.name,
+            HOST_VARIABLE: setting.host or "",
             RESULT_VARIABLE: str(target),
         }
         patience = setting.duration + LAST_REQUESTS + AROUND

@@ -19,6 +19,7 @@ from genesis_stack.spec.problems import did_you_mean
 
 STACK_VARIABLE: Final = "GENESIS_LOAD_STACK"
 PROFILE_VARIABLE: Final = "GENESIS_LOAD_PROFILE"
+HOST_VARIABLE: Final = "GENESIS_LOAD_HOST"
 RESULT_VARIABLE: Final = "GENESIS_LOAD_RESULT"
 
 _TEXT: Final[Mapping[Task, int]] = {
@@ -56,13 +57,14 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """A load test that can run."""
+    """A load test that can run; of the servers of `host` alone, or of all where that is None."""
 
     stack: Stack
     name: str
     profile: LoadProfile
     config: LocalLLMConfig
     targets: tuple[Target, ...]
+    host: str | None = None
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -76,8 +78,10 @@ class Setting:
         return profile.warm_up + (sum(step.duration for step in profile.steps) or profile.duration)
 
 
-def read_setting(path: Path, name: str) -> Setting:
+def read_setting(path: Path, name: str, host: str | None = None) -> Setting:
     """A profile of a stack file, with the key of its client from `GENESIS_LLM_*` variables.
+
+    With the `host` that this machine is, its own servers alone are loaded.
 
     Raises:
         GenesisError: the stack is invalid, has no such profile, or leaves nothing to call.
@@ -91,7 +95,7 @@ def read_setting(path: Path, name: str) -> Setting:
         )
     profile = stack.load[name]
     try:
-        config = config_from_stack(path, profile.client, {})
+        config = config_from_stack(path, profile.client, {}, host=host)
     except ConfigurationError as error:
         raise GenesisError(str(error), exit_code=ExitCode.INVALID_CONFIG) from None
     _check_key(stack, profile, config)
@@ -101,13 +105,14 @@ def read_setting(path: Path, name: str) -> Setting:
         raise GenesisError(
             f"load profile {name!r} calls nothing", hint=hint, exit_code=ExitCode.INVALID_CONFIG
         )
-    return Setting(stack, name, profile, config, targets)
+    return Setting(stack, name, profile, config, targets, host)
 
 
 def setting_of_environment() -> Setting:
     """The setting that Locust's process was given by variables."""
     stack = Path(os.environ.get(STACK_VARIABLE, "stack.yaml"))
-    return read_setting(stack, os.environ.get(PROFILE_VARIABLE, "smoke"))
+    profile = os.environ.get(PROFILE_VARIABLE, "smoke")
+    return read_setting(stack, profile, os.environ.get(HOST_VARIABLE) or None)
 
 
 def _check_key(stack: Stack, profile: LoadProfile, config: LocalLLMConfig) -> None:

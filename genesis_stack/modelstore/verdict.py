@@ -8,6 +8,7 @@ from pathlib import Path
 
 from genesis_stack.layout import Layout
 from genesis_stack.modelstore.fit import Finding, Fit, fit
+from genesis_stack.modelstore.here import is_machine
 from genesis_stack.modelstore.host import Host
 from genesis_stack.modelstore.memory import Shape
 from genesis_stack.modelstore.shapes import shape
@@ -67,10 +68,7 @@ def _shapes(stack: Stack, layout: Layout) -> Iterator[tuple[str, Shape]]:
 def _is_here(stack: Stack, name: str | None, host: Host | None) -> bool:
     if name is None or host is None:
         return name is None
-    entry = stack.hosts[name]
-    if entry.machine_id is not None:
-        return entry.machine_id == host.machine_id
-    return (entry.hostname or name) == host.hostname
+    return is_machine(name, stack.hosts[name], host)
 
 
 def _placed(found: Finding, host: str | None, path: Path, positions: Positions) -> Problem:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from genesis_stack.spec.checks.finding import Declared, Finding, unknown, unknowns
 from genesis_stack.spec.model import Stack
+from genesis_stack.spec.problems import Path
 
 
 def check_references(stack: Stack, declared: Declared) -> Iterator[Finding]:
@@ -20,6 +21,9 @@ def check_references(stack: Stack, declared: Declared) -> Iterator[Finding]:
         for model in host.overrides:
             path = ("hosts", name, "overrides", model)
             yield from unknown("model", path, model, declared.models, at_key=True)
+            if host.models is not None and model in declared.models and model not in host.models:
+                hint = "add it to models, or remove this"
+                yield Finding(path, "does not run on this host", hint, at_key=True)
     for model in stack.cost.cloud if stack.cost is not None else ():
         yield from unknown("model", ("cost", "cloud", model), model, declared.models, at_key=True)
     yield from _gitops(stack, declared)
@@ -36,14 +40,15 @@ def _gitops(stack: Stack, declared: Declared) -> Iterator[Finding]:
 
 
 def _machines(stack: Stack) -> Iterator[Finding]:
+    """Whether no two entries recognise the same machine."""
     seen: dict[str, str] = {}
     for name, host in stack.hosts.items():
-        if host.machine_id is None:
-            continue
-        if host.machine_id in seen:
-            yield Finding(
-                ("hosts", name, "machine_id"),
-                f"is also that of hosts.{seen[host.machine_id]}",
-                "each machine once",
-            )
-        seen.setdefault(host.machine_id, name)
+        path: Path = ("hosts", name)
+        sign, what = host.machine_id or (host.hostname or name).lower(), "the host name"
+        if host.machine_id is not None:
+            path, what = (*path, "machine_id"), "that"
+        elif host.hostname is not None:
+            path = (*path, "hostname")
+        if sign in seen:
+            yield Finding(path, f"is also {what} of hosts.{seen[sign]}", "each machine once")
+        seen.setdefault(sign, name)
