@@ -6,13 +6,15 @@ import contextlib
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
 from genesis_stack.errors import ExitCode, GenesisError
 from genesis_stack.layout import Layout
-from genesis_stack.reconcile.apply import Host
+
+if TYPE_CHECKING:
+    from genesis_stack.reconcile.apply import Host
 
 Command = TypeVar("Command", bound=Callable[..., object])
 STACK = click.argument("stack", type=click.Path(path_type=Path), default=Path("stack.yaml"))
@@ -36,13 +38,21 @@ def lock_option(command: Command) -> Command:
     return click.option("--lock-timeout", type=click.FloatRange(min=0), default=0.0, help=text)(command)
 
 
+def ssh_options(command: Command) -> Command:
+    """Add the options that say how to get to other hosts."""
+    sudo = click.option("--sudo", is_flag=True, help="Become root on other hosts with sudo.")
+    kind = click.Path(path_type=Path, exists=True, dir_okay=False)
+    return sudo(click.option("--ssh-config", type=kind, help="Configuration file for ssh.")(command))
+
+
 def say(text: str) -> None:
     """Tell one line of the story on stderr."""
     click.echo(text, err=True)
 
 
-def open_host(root: Path | None, backend: str | None) -> Host:
-    """The host of these options, or of the settings where they are not given."""
+def open_host(root: Path | None, backend: str | None, tell: Callable[[str], None] = say) -> Host:
+    """The host of these options, or of the settings where they are not given; `tell` takes its story."""
+    from genesis_stack.reconcile.apply import Host
     from genesis_stack.settings import load_settings
 
     settings = load_settings(root=root, backend=backend)
@@ -50,10 +60,10 @@ def open_host(root: Path | None, backend: str | None) -> Host:
     if settings.runs_on == "systemd":
         from genesis_stack.backends.systemd import SystemdBackend
 
-        return Host(layout, SystemdBackend(layout), say)
+        return Host(layout, SystemdBackend(layout), tell)
     from genesis_stack.backends.embedded import EmbeddedBackend
 
-    return Host(layout, EmbeddedBackend(layout), say)
+    return Host(layout, EmbeddedBackend(layout), tell)
 
 
 @contextlib.contextmanager

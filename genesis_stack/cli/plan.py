@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from genesis_stack.cli.host import AS_JSON, STACK, host_options, open_host, say
+from genesis_stack.cli.host import AS_JSON, STACK, host_options, open_host, say, ssh_options
 from genesis_stack.cli.stack import read_stack
 from genesis_stack.errors import ExitCode
 
@@ -15,10 +15,21 @@ from genesis_stack.errors import ExitCode
 @STACK
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Save the plan; `apply FILE` does it.")
 @click.option("--exit-code", is_flag=True, help="End with 2 when there are changes.")
+@click.option("--host", "on", help="A name in `hosts` of the stack, asked over SSH; absent: this machine.")
 @AS_JSON
+@ssh_options
 @host_options
 def plan(
-    *, stack: Path, out: Path | None, exit_code: bool, as_json: bool, root: Path | None, backend: str | None
+    *,
+    stack: Path,
+    out: Path | None,
+    exit_code: bool,
+    on: str | None,
+    as_json: bool,
+    sudo: bool,
+    ssh_config: Path | None,
+    root: Path | None,
+    backend: str | None,
 ) -> int:
     """Show what apply would change, and why."""
     from genesis_stack import durable
@@ -26,6 +37,14 @@ def plan(
     from genesis_stack.reconcile.state import read_journal
     from genesis_stack.reconcile.steps import SavedPlan, to_json, to_text
 
+    if on is not None:
+        from genesis_stack.cli.elsewhere import plan_elsewhere
+        from genesis_stack.fleet.ssh import Reach
+
+        words = [*(["--exit-code"] if exit_code else []), *(["--json"] if as_json else [])]
+        code = plan_elsewhere(stack, on, words, Reach(sudo, ssh_config), saved=out is not None)
+        if code is not None:
+            return code
     host = open_host(root, backend)
     parsed, source = read_stack(stack, host.layout)
     made = host.plan(parsed, source)

@@ -8,19 +8,41 @@ from pathlib import Path
 
 import click
 
-from genesis_stack.cli.host import AS_JSON, host_options, open_host
+from genesis_stack.cli.host import AS_JSON, host_options, open_host, ssh_options
+from genesis_stack.errors import ExitCode
 from genesis_stack.reconcile.status import ModelStatus, Status, read_status
 
 COLUMNS = ("MODEL", "ADDRESS", "STATE", "HEALTH", "UPTIME", "MEMORY", "REQUESTS", "TOKENS/S", "TTFT")
 
 
 @click.command()
+@click.option("--all", "everywhere", is_flag=True, help="Of every host of the stack, asked over SSH.")
+@click.option(
+    "--stack", type=click.Path(path_type=Path), help="What names the hosts; absent: the one applied."
+)
 @AS_JSON
+@ssh_options
 @host_options
-def status(*, as_json: bool, root: Path | None, backend: str | None) -> None:
+def status(
+    *,
+    everywhere: bool,
+    stack: Path | None,
+    as_json: bool,
+    sudo: bool,
+    ssh_config: Path | None,
+    root: Path | None,
+    backend: str | None,
+) -> int:
     """Show sync and health of every model."""
-    found = read_status(open_host(root, backend))
+    host = open_host(root, backend)
+    if everywhere:
+        from genesis_stack.cli.elsewhere import tell_all
+        from genesis_stack.fleet.ssh import Reach
+
+        return tell_all(stack, host, Reach(sudo, ssh_config), as_json=as_json)
+    found = read_status(host)
     click.echo(json.dumps(found.as_json(), indent=2) if as_json else _text(found))
+    return ExitCode.OK
 
 
 def _text(found: Status) -> str:

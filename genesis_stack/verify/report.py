@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -62,6 +62,18 @@ class Report:
         """Everything, with a version."""
         counts = {outcome: self.count(outcome) for outcome in ("holds", "violated", "not checked")}
         return {"schema_version": 1, "kept": self.kept, "counts": counts, **asdict(self)}
+
+
+def together(reports: Mapping[str, Report]) -> Report:
+    """One report of several hosts, by the names that the stack gives them."""
+    found = tuple(replace(one, host=name) for name, report in reports.items() for one in report.findings)
+    return Report(
+        stack=next(iter(reports.values())).stack,
+        started=min(report.started for report in reports.values()),
+        seconds=max(report.seconds for report in reports.values()),
+        machines={name: facts for name, report in reports.items() for facts in report.machines.values()},
+        findings=found,
+    )
 
 
 def write_report(report: Report, path: Path) -> None:

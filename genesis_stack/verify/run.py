@@ -13,6 +13,8 @@ from typing import Final
 import genesis_stack
 from genesis_stack import process
 from genesis_stack.errors import ExitCode, GenesisError
+from genesis_stack.modelstore.here import host_here
+from genesis_stack.modelstore.host import read_host
 from genesis_stack.spec.load import load
 from genesis_stack.verify.report import Report, read_report
 
@@ -65,8 +67,8 @@ def _argv(run: Run) -> list[str | Path]:
     folder = checks_folder()
     words: list[str | Path] = [sys.executable, "-m", "pytest", folder, "-c", folder / "pytest.ini", "-q"]
     words += [f"--stack={run.stack}", f"--hosts={_address(run)}"]
-    if run.host in load(run.stack).hosts:
-        words.append(f"--as-host={run.host}")
+    if (name := _name(run)) is not None:
+        words.append(f"--as-host={name}")
     if run.sudo:
         words.append("--sudo")
     if run.ssh_config is not None:
@@ -74,6 +76,16 @@ def _argv(run: Run) -> list[str | Path]:
     if run.junit is not None:
         words.append(f"--junit-xml={run.junit}")
     return [*words, "--test-alert"] if run.test_alert else words
+
+
+def _name(run: Run) -> str | None:
+    """Which host of the stack is looked at; None where the stack names none, or not this address."""
+    stack = load(run.stack)
+    if run.host is None or run.host == "localhost":
+        return host_here(stack, read_host())
+    if run.host in stack.hosts:
+        return run.host
+    return next((name for name, entry in stack.hosts.items() if entry.address == run.host), None)
 
 
 def _address(run: Run) -> str:
