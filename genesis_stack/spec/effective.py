@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from genesis_stack.spec.fields import Frozen
+from genesis_stack.spec.http import Gateway
 from genesis_stack.spec.model import Model, Stack
 
 Part = TypeVar("Part", bound=Frozen)
+
+
+class PlacedGateway(Gateway):
+    """The gateway of one host, with the models of every host that it stands in front of."""
+
+    here: str | None
+    models: Mapping[str | None, Mapping[str, Model]]
 
 
 def resolve(stack: Stack) -> Stack:
@@ -27,17 +36,43 @@ def on_host(stack: Stack, host: str | None) -> Stack:
     """The part of the stack that one host runs, with its overrides in force; None is this machine: all."""
     if host is None:
         return stack
+    reserve = stack.hosts[host].reserve
+    defaults = stack.defaults if reserve is None else stack.defaults.model_copy(update={"reserve": reserve})
+    update = {"models": models_on(stack, host), "defaults": defaults, "gateway": gateway_on(stack, host)}
+    return stack.model_copy(update=update)
+
+
+def gateway_on(stack: Stack, host: str | None) -> PlacedGateway | None:
+    """The gateway that a host runs, if it runs one."""
+    declared = stack.gateway
+    if declared is None or isinstance(declared, PlacedGateway):
+        return declared
+    if host is not None and declared.hosts is not None and host not in declared.hosts:
+        return None
+    models = {name: stack.models if name is None else models_on(stack, name) for name in hosts_of(stack)}
+    return PlacedGateway.model_construct(**dict(declared), here=host, models=models)
+
+
+def name_of(stack: Stack, host: str) -> str:
+    """The name or address by which other machines reach a host."""
+    entry = stack.hosts[host]
+    by_ssh = urlsplit(entry.address).hostname if entry.address else None
+    return by_ssh or entry.hostname or host
+
+
+def models_on(stack: Stack, host: str) -> dict[str, Model]:
+    """The models of a host, as they run there."""
     entry = stack.hosts[host]
     wanted = stack.models if entry.models is None else entry.models
-    models = {
-        name: laid_over(model, entry.overrides.get(name))
+    return {
+        name: laid_over(_listening(model, entry.listen), entry.overrides.get(name))
         for name, model in stack.models.items()
         if name in wanted
     }
-    reserve = stack.defaults.reserve if entry.reserve is None else entry.reserve
-    return stack.model_copy(
-        update={"models": models, "defaults": stack.defaults.model_copy(update={"reserve": reserve})}
-    )
+
+
+def _listening(model: Model, listen: str | None) -> Model:
+    return model if listen is None else model.model_copy(update={"listen": listen})
 
 
 def laid_over(below: Part, above: Frozen | None) -> Part:

@@ -58,6 +58,9 @@ class Host(Frozen):
     address: SshTarget | None = Field(
         default=None, description="How other machines reach it, for status and checks."
     )
+    listen: Address | None = Field(
+        default=None, description="Address that all models listen on here; absent: each its own."
+    )
     models: Many[Name] | None = Field(default=None, description="Models that run here; absent: all.")
     overrides: dict[Name, Override] = Field(default_factory=dict, description="What differs here, by model.")
     reserve: ByteSize | None = Field(

@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from genesis_stack.spec.fields import Address, Frozen, Many, Pattern, Port, SecretName
+from genesis_stack.spec.fields import Address, Frozen, Many, Name, Pattern, Port, SecretName
+from genesis_stack.spec.units import ByteSize
 
 Origin = Annotated[
     str, Pattern(r"^https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?$", "an origin such as https://chat.example.org")
@@ -41,5 +42,15 @@ class Gateway(Frozen):
 
     listen: Address = Field(default="127.0.0.1", description="Address to listen on.")
     port: Port = Field(description="Port to listen on.")
+    hosts: Many[Name] | None = Field(
+        default=None, description="Hosts that run it, each in front of all hosts; absent: every one."
+    )
     tls: Tls | None = Field(default=None, description="Serve HTTPS.")
+    ca_secret: SecretName | None = Field(
+        default=None,
+        description="Name of the secret with the PEM certificates of who signs those of the servers, when "
+        "`http.tls` is set; needed for servers on other hosts.",
+    )
     affinity: bool = Field(default=True, description="Send requests that begin alike to the same replica.")
+    memory: ByteSize = Field(default=512 * 1024**2, gt=0, description="Most memory.")
+    metrics_port: Port = Field(default=8405, description="Loopback port of its own Prometheus metrics.")

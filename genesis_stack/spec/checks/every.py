@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from genesis_stack.spec.checks.clients import check_clients
 from genesis_stack.spec.checks.finding import Declared, Finding
+from genesis_stack.spec.checks.gateway import check_gateway
 from genesis_stack.spec.checks.models import (
     check_directives,
     check_exposure,
@@ -24,6 +25,7 @@ def check(stack: Stack, declared: Declared) -> Iterator[Finding]:
     yield from check_exposure(stack, declared)
     yield from check_directives(("security",), stack.security)
     yield from check_references(stack, declared)
+    yield from check_gateway(stack, declared)
     yield from check_clients(stack)
     yield from check_monitoring(stack, declared)
     yield from check_alerts(stack, declared)

@@ -6,7 +6,7 @@ import ipaddress
 from collections.abc import Iterator
 
 from genesis_stack.spec.checks.finding import Declared, Finding
-from genesis_stack.spec.effective import hosts_of, laid_over, on_host
+from genesis_stack.spec.effective import gateway_on, hosts_of, laid_over, on_host
 from genesis_stack.spec.files import Weights
 from genesis_stack.spec.model import Model, Stack
 from genesis_stack.spec.problems import Path, did_you_mean
@@ -137,8 +137,9 @@ def _listeners(stack: Stack, host: str | None) -> Iterator[tuple[Path, int, str]
         moved = name in declared and declared[name].port is not None
         place: Path = ("hosts", host or "", "overrides", name, "port") if moved else ("models", name, "port")
         yield place, model.port, f"models.{name}"
-    if stack.gateway is not None:
-        yield ("gateway", "port"), stack.gateway.port, "gateway"
+    if (gateway := gateway_on(stack, host)) is not None:
+        yield ("gateway", "port"), gateway.port, "gateway"
+        yield ("gateway", "metrics_port"), gateway.metrics_port, "gateway.metrics_port"
     prometheus, alertmanager = stack.monitoring.prometheus, stack.monitoring.alertmanager
     if prometheus is not None and prometheus.mode == "managed":
         yield ("monitoring", "prometheus", "port"), prometheus.port, "monitoring.prometheus"
@@ -156,6 +157,7 @@ def check_exposure(stack: Stack, declared: Declared) -> Iterator[Finding]:
     places: dict[Path, str | None] = {("defaults", "listen"): stack.defaults.listen}
     places |= {("models", name, "listen"): model.listen for name, model in stack.models.items()}
     for host, entry in stack.hosts.items():
+        places["hosts", host, "listen"] = entry.listen
         for name, override in entry.overrides.items():
             places["hosts", host, "overrides", name, "listen"] = override.listen
     if stack.gateway is not None:
