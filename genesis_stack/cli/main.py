@@ -12,6 +12,7 @@ import sys
 from typing import Final
 
 import click
+from click.shell_completion import CompletionItem
 
 from genesis_stack import __version__
 from genesis_stack.errors import ExitCode, GenesisError
@@ -20,8 +21,10 @@ os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 """Nothing here is a pydantic plugin, and looking for one reads every installed package's metadata."""
 
 VERBS: Final[dict[str, tuple[str, str]]] = {
+    "init": ("genesis_stack.cli.init", "Write a stack.yaml that fits this machine."),
     "validate": ("genesis_stack.cli.validate", "Check a stack.yaml and show the memory sum."),
     "schema": ("genesis_stack.cli.schema", "Print the JSON Schema of stack.yaml."),
+    "migrate": ("genesis_stack.cli.migrate", "Bring a stack.yaml to the current version of the format."),
     "models": ("genesis_stack.cli.models", "Pull, verify, list, inspect and collect model files."),
     "render": ("genesis_stack.cli.render", "Write the units and configs a stack renders to."),
     "plan": ("genesis_stack.cli.plan", "Show what apply would change, and why."),
@@ -32,6 +35,7 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
     "drift": ("genesis_stack.cli.drift", "Show where the host has left the current generation."),
     "verify": ("genesis_stack.cli.verify", "Prove that a host holds what the stack promises."),
     "load": ("genesis_stack.cli.load", "Put load on the models and hold them to their promises."),
+    "bench": ("genesis_stack.cli.bench", "Measure what this machine can serve, and tune the engine for it."),
     "doctor": ("genesis_stack.cli.doctor", "Find what ails this host, and what heals it."),
     "history": ("genesis_stack.cli.history", "List the generations."),
     "diff": ("genesis_stack.cli.diff", "Compare two generations."),
@@ -42,6 +46,7 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
     "logs": ("genesis_stack.cli.logs", "Show a model's log."),
     "chat": ("genesis_stack.cli.chat", "Talk to a model in the terminal."),
     "down": ("genesis_stack.cli.down", "Stop every model; keep state and model files."),
+    "completion": ("genesis_stack.cli.completion", "Print what makes a shell complete all of this."),
     "destroy": ("genesis_stack.cli.destroy", "Remove everything genesis-stack put on the host."),
 }
 """Verb → (module with a click command of the verb's name, the line shown in the overview)."""
@@ -55,13 +60,22 @@ class LazyGroup(click.Group):
         return list(VERBS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        """Import the verb's module and return its command."""
+        """Import the verb's module and return its command, with its examples."""
+        from genesis_stack.cli.manual import add_manual
+
         if cmd_name not in VERBS:
             return None
         module = importlib.import_module(VERBS[cmd_name][0])
         command = getattr(module, cmd_name)
         assert isinstance(command, click.Command)  # noqa: S101 -- a programming error, not a user's
+        add_manual(cmd_name, command)
         return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Verbs from the table alone, then what every command has."""
+        found = [CompletionItem(verb, help=line) for verb, (_, line) in VERBS.items()]
+        options = click.Command.shell_complete(self, ctx, incomplete)
+        return [item for item in found if item.value.startswith(incomplete)] + options
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """Write the overview from the table alone."""
@@ -69,7 +83,21 @@ class LazyGroup(click.Group):
             formatter.write_dl([(verb, line) for verb, (_, line) in VERBS.items()])
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+START: Final = """\b
+The first hour:
+  genesis-stack init          write a stack.yaml that fits this machine
+  genesis-stack plan          see what it would change here
+  sudo genesis-stack apply    fetch, verify, start; without root: for your user
+  genesis-stack chat          talk to a model
+
+`genesis-stack VERB --help` has examples and exit codes. Data goes to stdout, the story to stderr."""
+
+
+@click.group(
+    cls=LazyGroup,
+    epilog=START,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(__version__, prog_name="genesis-stack")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
 @click.pass_context
@@ -105,8 +133,9 @@ def main() -> None:
 
 def report(error: GenesisError) -> None:
     """Show an error on stderr; with `--json` on stdout also as data."""
-    click.secho("error: ", fg="red", nl=False, err=True)
-    click.echo(str(error), err=True)
+    from genesis_stack.cli.colour import show
+
+    show(click.style("error: ", fg="red") + str(error), err=True)
     if error.hint:
         click.echo(f"  hint: {error.hint}", err=True)
     if "--json" in sys.argv:

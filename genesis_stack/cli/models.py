@@ -6,18 +6,16 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from genesis_stack.cli.host import AS_JSON, STACK, host_options
 from genesis_stack.errors import ExitCode, GenesisError
 
 if TYPE_CHECKING:
     from genesis_stack.layout import Layout
     from genesis_stack.modelstore.facts import Facts
-
-Command = TypeVar("Command", bound=Callable[..., object])
-STACK = click.argument("stack", type=click.Path(path_type=Path), default=Path("stack.yaml"))
 
 
 @click.group()
@@ -25,18 +23,10 @@ def models() -> None:
     """Pull, verify, list, inspect, import and collect model files."""
 
 
-def _options(command: Command) -> Command:
-    root = click.option(
-        "--root", type=click.Path(path_type=Path), help="Keep everything below this directory."
-    )
-    as_json = click.option("--json", "as_json", is_flag=True, help="Print data as JSON.")
-    return root(as_json(command))
-
-
-def _layout(root: Path | None) -> Layout:
+def _layout(root: Path | None, backend: str | None) -> Layout:
     from genesis_stack.settings import load_settings
 
-    return load_settings(root=root).layout
+    return load_settings(root=root, backend=backend).layout
 
 
 def _show(rows: list[dict[str, Any]], *, as_json: bool, line: Callable[[dict[str, Any]], str]) -> None:
@@ -49,15 +39,16 @@ def _show(rows: list[dict[str, Any]], *, as_json: bool, line: Callable[[dict[str
 
 @models.command()
 @STACK
-@_options
-def pull(*, stack: Path, as_json: bool, root: Path | None) -> None:
+@AS_JSON
+@host_options
+def pull(*, stack: Path, as_json: bool, root: Path | None, backend: str | None) -> None:
     """Download and verify every file that STACK declares; what is there already costs nothing."""
     from genesis_stack.modelstore.modelfile import ensure
     from genesis_stack.modelstore.quantity import short, show_size
     from genesis_stack.modelstore.verdict import files_of
     from genesis_stack.spec.load import load
 
-    layout = _layout(root)
+    layout = _layout(root, backend)
     rows: list[dict[str, Any]] = []
     for name, model in load(stack).models.items():
         for role, weights in files_of(model):
@@ -82,13 +73,14 @@ def pull(*, stack: Path, as_json: bool, root: Path | None) -> None:
 
 @models.command()
 @click.option("--deep", is_flag=True, help="Hash every file, also those unchanged since the last time.")
-@_options
-def verify(*, deep: bool, as_json: bool, root: Path | None) -> int:
+@AS_JSON
+@host_options
+def verify(*, deep: bool, as_json: bool, root: Path | None, backend: str | None) -> int:
     """Check every file of the store; a damaged one goes into quarantine. Exit status 65 tells of one."""
     from genesis_stack.modelstore.faults import ChecksumError
     from genesis_stack.modelstore.store import Store
 
-    store = Store(_layout(root).models)
+    store = Store(_layout(root, backend).models)
     rows: list[dict[str, Any]] = []
     for digest in store.digests():
         hashed = deep or not store.verified(digest)
@@ -113,15 +105,16 @@ def verify(*, deep: bool, as_json: bool, root: Path | None) -> int:
 
 
 @models.command(name="list")
-@_options
-def list_(*, as_json: bool, root: Path | None) -> None:
+@AS_JSON
+@host_options
+def list_(*, as_json: bool, root: Path | None, backend: str | None) -> None:
     """List the files of the store and the generations that need them."""
     from genesis_stack.modelstore.facts import load_cached
     from genesis_stack.modelstore.quantity import short, show_size
     from genesis_stack.modelstore.references import references
     from genesis_stack.modelstore.store import Store
 
-    layout = _layout(root)
+    layout = _layout(root, backend)
     store, needed_by = Store(layout.models), references(layout)
     rows: list[dict[str, Any]] = []
     for digest in store.digests():
@@ -154,8 +147,9 @@ def list_(*, as_json: bool, root: Path | None) -> None:
     "--stack", type=click.Path(path_type=Path), default=Path("stack.yaml"), help="Also keep its files."
 )
 @click.option("--dry-run", is_flag=True, help="Delete nothing, only tell.")
-@_options
-def gc(*, stack: Path, dry_run: bool, as_json: bool, root: Path | None) -> None:
+@AS_JSON
+@host_options
+def gc(*, stack: Path, dry_run: bool, as_json: bool, root: Path | None, backend: str | None) -> None:
     """Delete files that no generation and no stack needs, unfinished downloads, and the quarantine."""
     from genesis_stack.modelstore.quantity import show_size
     from genesis_stack.modelstore.references import references, unused
@@ -164,7 +158,7 @@ def gc(*, stack: Path, dry_run: bool, as_json: bool, root: Path | None) -> None:
     from genesis_stack.reconcile.lock import held
     from genesis_stack.spec.load import load
 
-    layout = _layout(root)
+    layout = _layout(root, backend)
     store = Store(layout.models)
     with held(layout.lock, 0, "genesis-stack models gc"), store.writing("collecting unused files"):
         declared = load(stack).models.values() if stack.exists() else ()
@@ -186,15 +180,16 @@ def _size(path: Path) -> int:
 
 @models.command(name="import")
 @click.argument("file", type=click.Path(path_type=Path))
-@_options
-def import_(*, file: Path, as_json: bool, root: Path | None) -> None:
+@AS_JSON
+@host_options
+def import_(*, file: Path, as_json: bool, root: Path | None, backend: str | None) -> None:
     """Copy FILE into the store under its own digest, where no source can be reached.
 
     A stack whose `sha256` is that digest then needs no download.
     """
     from genesis_stack.modelstore.modelfile import import_file
 
-    done = import_file(file, _layout(root))
+    done = import_file(file, _layout(root, backend))
     row = {"sha256": done.digest, "size": done.size, "path": str(done.path)}
     _show([row], as_json=as_json, line=lambda row: f"sha256: {row['sha256']}")
 
@@ -204,12 +199,13 @@ def import_(*, file: Path, as_json: bool, root: Path | None) -> None:
 @click.option(
     "--stack", type=click.Path(path_type=Path), default=Path("stack.yaml"), help="Where models are named."
 )
-@_options
-def inspect(*, target: str, stack: Path, as_json: bool, root: Path | None) -> None:
+@AS_JSON
+@host_options
+def inspect(*, target: str, stack: Path, as_json: bool, root: Path | None, backend: str | None) -> None:
     """Show what a model file says about itself; TARGET is a file, a digest's beginning, or a model's name."""
     from genesis_stack.modelstore.quantity import show_size
 
-    path, digest, facts = _target(target, stack, root)
+    path, digest, facts = _target(target, stack, _layout(root, backend))
     if as_json:
         data = {"schema_version": 1, "path": str(path), "sha256": digest, "facts": asdict(facts)}
         click.echo(json.dumps(data, indent=2))
@@ -228,7 +224,7 @@ def inspect(*, target: str, stack: Path, as_json: bool, root: Path | None) -> No
         click.echo(f"{key.replace('_', ' '):18} {shown}")
 
 
-def _target(target: str, stack: Path, root: Path | None) -> tuple[Path, str, Facts]:
+def _target(target: str, stack: Path, layout: Layout) -> tuple[Path, str, Facts]:
     """Path, digest and facts of what `inspect` is asked about."""
     from genesis_stack.modelstore.modelfile import examine, opened
     from genesis_stack.modelstore.store import Store
@@ -236,7 +232,7 @@ def _target(target: str, stack: Path, root: Path | None) -> tuple[Path, str, Fac
 
     if Path(target).is_file():
         return examine(Path(target))
-    store = Store(_layout(root).models)
+    store = Store(layout.models)
     wanted = target
     if stack.exists() and target in (declared := load(stack).models):
         wanted = declared[target].weights.sha256

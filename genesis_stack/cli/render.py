@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from genesis_stack.cli.host import AS_JSON, STACK
 from genesis_stack.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -16,15 +17,15 @@ if TYPE_CHECKING:
 
 
 @click.command("render")
-@click.argument("stack", type=click.Path(path_type=Path), default="stack.yaml")
+@STACK
 @click.option("--check", is_flag=True, help="Write nothing; exit 2 and show a diff if anything would change.")
 @click.option(
     "--output",
     type=click.Path(path_type=Path, file_okay=False),
     help="Directory to write to; units/ beside the stack if it is not given.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Say what changed as JSON.")
-def render(stack: Path, check: bool, output: Path | None, as_json: bool) -> int:
+@AS_JSON
+def render(*, stack: Path, check: bool, output: Path | None, as_json: bool) -> int:
     """Write the systemd units and configs that STACK (stack.yaml) renders to, and beside them alerts/.
 
     They are what `apply` installs on a host where genesis-stack stands in /opt/genesis-stack/venv.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from genesis_stack.cli.host import AS_JSON, STACK, host_options
 from genesis_stack.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -20,11 +21,11 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("stack", type=click.Path(path_type=Path), default=Path("stack.yaml"))
+@STACK
 @click.option("--no-host", is_flag=True, help="Leave out what depends on this machine.")
-@click.option("--json", "as_json", is_flag=True, help="Print data as JSON.")
-@click.option("--root", type=click.Path(path_type=Path), help="Keep everything below this directory.")
-def validate(*, stack: Path, no_host: bool, as_json: bool, root: Path | None) -> int:
+@AS_JSON
+@host_options
+def validate(*, stack: Path, no_host: bool, as_json: bool, root: Path | None, backend: str | None) -> int:
     """Check STACK and show how its memory adds up. Changes nothing.
 
     Numbers marked with ~ are estimates. Exit status 78: the stack is invalid or cannot fit.
@@ -34,7 +35,7 @@ def validate(*, stack: Path, no_host: bool, as_json: bool, root: Path | None) ->
     from genesis_stack.spec.problems import InvalidStackError
 
     try:
-        _, verdict = judged(stack, load_settings(root=root).layout, no_host=no_host)
+        _, verdict = judged(stack, load_settings(root=root, backend=backend).layout, no_host=no_host)
     except InvalidStackError as error:
         if not as_json:
             raise

@@ -17,6 +17,7 @@ from genesis_stack.spec import source as files
 from genesis_stack.spec.checks import Declared, Finding, check
 from genesis_stack.spec.document import Document, parse
 from genesis_stack.spec.effective import resolve
+from genesis_stack.spec.migration import of_another_version
 from genesis_stack.spec.model import Stack
 from genesis_stack.spec.problems import MOST_PROBLEMS, InvalidStackError, Problem, show_path
 from genesis_stack.spec.remainder import remainder
@@ -44,6 +45,8 @@ def _stack(source: files.Source) -> Stack:
     if document.complete and document.content is None:
         what, hint = "is empty", "examples/first-light/stack.yaml is a short one to start from"
         problems.append(Problem(document.name, 1, 1, "", what, hint))
+    elif (other := of_another_version(document)) is not None:
+        problems.append(other)  # whatever else is unknown there may be right in its own version
     elif document.complete:
         stack, judged = _judge(document)
         problems += list(islice(_news(judged, problems), MOST_PROBLEMS))
