@@ -88,8 +88,12 @@ def stream(argv: Sequence[str | Path]) -> Iterator[str]:
             running.terminate()
 
 
-def detach(argv: Sequence[str | Path], *, log: Path) -> subprocess.Popen[bytes]:
+def detach(
+    argv: Sequence[str | Path], *, log: Path, pass_fds: Sequence[int] = ()
+) -> subprocess.Popen[bytes]:
     """Start a program that outlives us: own session, no terminal, output appended to `log`.
+
+    It inherits the descriptors `pass_fds` under their numbers.
 
     Raises:
         ProcessError: the program is missing.
@@ -103,6 +107,7 @@ def detach(argv: Sequence[str | Path], *, log: Path) -> subprocess.Popen[bytes]:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                pass_fds=pass_fds,
             )
         except FileNotFoundError:
             raise ProcessError(Completed(words, 127, "", f"{words[0]}: command not found")) from None

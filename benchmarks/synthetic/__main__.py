@@ -7,8 +7,8 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks.synthetic import SHAPES, write_model
 from benchmarks.synthetic import __doc__ as about
+from genesis_stack.capacity.synthetic import SHAPES, write_model
 
 
 def main() -> None:

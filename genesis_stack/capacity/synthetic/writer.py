@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import gguf
 import numpy as np
 
-from benchmarks.synthetic.blocks import BlockPool
-from benchmarks.synthetic.shape import Shape, Tensor, TensorType
-from benchmarks.synthetic.vocabulary import build_vocabulary
+from genesis_stack.capacity.synthetic.blocks import BlockPool
+from genesis_stack.capacity.synthetic.shape import Shape, Tensor, TensorType
+from genesis_stack.capacity.synthetic.vocabulary import build_vocabulary
 
 
-def write_model(shape: Shape, path: Path, *, seed: int = 0) -> int:
+def write_model(
+    shape: Shape, path: Path, *, seed: int = 0, advance: Callable[[int], None] | None = None
+) -> int:
     """Write a model of this shape; the same seed gives the same file. Returns its size in bytes.
 
-    The file appears under its name only when it is complete. Raises OSError when there is no room.
+    The file appears under its name only when it is complete. `advance` is told how many bytes of weights
+    there are by now. Raises OSError when there is no room.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.partial")
+    try:
+        _write(shape, partial, seed, advance or (lambda _bytes: None))
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return path.stat().st_size
+
+
+def _write(shape: Shape, partial: Path, seed: int, advance: Callable[[int], None]) -> None:
     writer = gguf.GGUFWriter(partial, shape.architecture)
     _add_hyperparameters(writer, shape)
     _add_tokenizer(writer, shape)
@@ -27,16 +40,16 @@ def write_model(shape: Shape, path: Path, *, seed: int = 0) -> int:
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_ti_data_to_file()
-    pool = BlockPool(seed)
+    pool, written = BlockPool(seed), 0
     for tensor in shape.tensors():
         writer.write_tensor_data(_data(shape, tensor, pool))
+        written += tensor.nbytes
+        advance(written)
     writer.close()
-    partial.replace(path)
-    return path.stat().st_size
 
 
 def _add_hyperparameters(writer: gguf.GGUFWriter, shape: Shape) -> None:
-    writer.add_name(f"{shape.name} with random weights")
+    writer.add_name(shape.title)
     writer.add_file_type(gguf.LlamaFileType.MOSTLY_Q4_K_M)
     writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
     writer.add_block_count(shape.layers)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.synthetic.shape import TensorType
+from genesis_stack.capacity.synthetic.shape import TensorType
 
 Bytes = npt.NDArray[np.uint8]
 

@@ -90,6 +90,16 @@ class Shape:
     tied: bool = False
     query_key_norm: bool = False
 
+    @property
+    def title(self) -> str:
+        """What the file says that it is."""
+        return f"{self.name} with random weights"
+
+    @property
+    def tensor_bytes(self) -> int:
+        """Bytes of all weights: the file has some megabytes more, for the vocabulary."""
+        return sum(tensor.nbytes for tensor in self.tensors())
+
     def tensors(self) -> Iterator[Tensor]:
         """All tensors in the order of the file."""
         embedded = TensorType.Q6_K if self.tied else TensorType.Q4_K
@@ -125,7 +135,8 @@ class Shape:
     def _keeps_finer(self, layer: int) -> bool:
         """Q4_K_M's rule: the first and last eighth of the layers and every third between them."""
         eighth = self.layers // 8
-        return layer < eighth or layer >= 7 * self.layers // 8 or (layer - eighth) % 3 == 2
+        between = (layer - eighth) % 3 == 2  # noqa: PLR2004 -- the last of each three
+        return layer < eighth or layer >= 7 * self.layers // 8 or between
 
     def rope_factors(self) -> list[float]:
         """What divides each rotary frequency, as the Llama 3.1 release defines it; empty without scaling."""

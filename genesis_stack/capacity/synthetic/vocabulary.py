@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 from itertools import pairwise
 
-from benchmarks.synthetic.shape import Shape
+from genesis_stack.capacity.synthetic.shape import Shape
 
 _TRAINED_MERGES = 12000
 _MIN_OCCURRENCES = 2
