@@ -19,10 +19,13 @@ from benchmarks.serving.promises import OURS, REFERENCE, judge
 from benchmarks.serving.report import as_json, as_markdown
 from benchmarks.serving.running import ServerFailedError, serving
 from benchmarks.serving.scenarios import SCENARIOS
+from genesis_stack.capacity.bandwidth import measure_bandwidth
+from genesis_stack.capacity.subject import free_memory
 from genesis_stack.process import ProcessError
 
 _CACHE = Path(__file__).resolve().parents[2] / ".cache"
 _ATTEMPTS = 3
+_BANDWIDTH_SECONDS = 2.0
 _PEERS = (REFERENCE, OURS, "llama_cpp.server", "examples/server")
 
 
@@ -170,11 +173,13 @@ def main() -> None:
     if not arguments.gguf.is_file():
         raise SystemExit(f"error: {arguments.gguf} is missing\n  hint: give a model file with --gguf")
     measurements = _measure_all(arguments, _available(arguments))
+    threads, free = arguments.threads, free_memory()
+    bandwidth = measure_bandwidth(threads, seconds=_BANDWIDTH_SECONDS, free=free)
     verdicts = judge(measurements, model_bytes=arguments.gguf.stat().st_size)
     setup = _setup(arguments)
     arguments.json.parent.mkdir(parents=True, exist_ok=True)
-    arguments.json.write_text(as_json(setup, measurements, verdicts))
-    print(as_markdown(setup, measurements, verdicts))
+    arguments.json.write_text(as_json(setup, measurements, verdicts, bandwidth))
+    print(as_markdown(setup, measurements, verdicts, bandwidth))
     _say(f"figures: {arguments.json}")
 
 

@@ -12,6 +12,7 @@ from benchmarks.serving.figures import Figures
 from benchmarks.serving.measurement import Measurement
 from benchmarks.serving.peers import Setup
 from benchmarks.serving.promises import REFERENCE, Verdict, paired
+from genesis_stack.capacity.bandwidth import Bandwidth
 
 SCHEMA_VERSION = 1
 
@@ -29,20 +30,25 @@ _COLUMNS: tuple[tuple[str, Callable[[Figures], float | None], str], ...] = (
 )
 
 
-def as_json(setup: Setup, measurements: Sequence[Measurement], verdicts: Sequence[Verdict]) -> str:
+def as_json(
+    setup: Setup, measurements: Sequence[Measurement], verdicts: Sequence[Verdict], bandwidth: Bandwidth
+) -> str:
     """Everything measured, and the verdicts."""
     document = {
         "schema_version": SCHEMA_VERSION,
         "machine": {"platform": platform.platform(), "processor": _processor()},
         "setup": asdict(setup) | {"gguf": setup.gguf.name},
+        "bandwidth": asdict(bandwidth),
         "measurements": [asdict(one) for one in measurements],
         "verdicts": [asdict(one) | {"met": one.met} for one in verdicts],
     }
     return json.dumps(document, indent=1)
 
 
-def as_markdown(setup: Setup, measurements: Sequence[Measurement], verdicts: Sequence[Verdict]) -> str:
-    """One table each: figures, ratios to llama-server, churn, promises."""
+def as_markdown(
+    setup: Setup, measurements: Sequence[Measurement], verdicts: Sequence[Verdict], bandwidth: Bandwidth
+) -> str:
+    """One table each: figures, ratios to llama-server and to the memory's limit, churn, promises."""
     title = (
         f"`{setup.gguf.name}`, {setup.threads} threads, {setup.slots} slots of {setup.context} tokens, "
         f"{_processor()}. Each cell is the median of the rounds, with the lowest and highest behind it."
@@ -50,6 +56,7 @@ def as_markdown(setup: Setup, measurements: Sequence[Measurement], verdicts: Seq
     sections = {
         "Figures": _figures_table(measurements),
         "Ratios to llama-server, round by round": _ratios_table(measurements),
+        "The memory's limit": _limit_table(measurements, setup.gguf.stat().st_size, bandwidth),
         "Churn": _churn_table(measurements),
         "Promises": _promises_table(verdicts),
     }
@@ -114,6 +121,25 @@ def _ratios_table(measurements: Sequence[Measurement]) -> str:
             ]
             rows.append([scenario, peer, *cells])
     return _table(["scenario", "server", *(name for name, _, _ in _COLUMNS[:-1])], rows)
+
+
+def _limit_table(measurements: Sequence[Measurement], weights: int, bandwidth: Bandwidth) -> str:
+    """One client's rate of decoding times the bytes of the weights, which each token reads, as a share."""
+    rows = []
+    for scenario, peer in _keys(measurements):
+        gaps = [
+            one.figures.inter_token_p50
+            for one in measurements
+            if (one.scenario, one.peer) == (scenario, peer) and one.figures.inter_token_p50
+        ]
+        if scenario.startswith("single-") and gaps:
+            rates = [1e3 / gap for gap in gaps]
+            read = [rate * weights / 1e9 for rate in rates]
+            shares = [rate * weights / bandwidth.bytes_per_second for rate in rates]
+            rows.append([scenario, peer, _spread(rates, ".1f"), _spread(read, ".1f"), _spread(shares, ".0%")])
+    title = f"of {bandwidth.bytes_per_second / 1e9:.1f} GB/s"
+    table = _table(["scenario", "server", "decoded tokens/s", "weights read GB/s", title], rows)
+    return f"{table}\n\nMemory: {bandwidth.method}." if table else ""
 
 
 def _churn_table(measurements: Sequence[Measurement]) -> str:

@@ -157,6 +157,14 @@ MANUALS: Final[dict[str, Manual]] = {
         ),
         (ExitCode.VIOLATED, ExitCode.INVALID_CONFIG),
     ),
+    "bench": Manual(
+        (
+            ("bench", "what this machine can serve of the only model of ./stack.yaml"),
+            ("bench --synthetic llama-3.1-8b --quick", "of a model, before its weights are downloaded"),
+            ("bench --model chat --patch tuned.patch", "write the better settings as a patch"),
+        ),
+        (ExitCode.VIOLATED, ExitCode.INVALID_CONFIG),
+    ),
     "doctor": Manual((("doctor", "causes, the one to heal first at the beginning"),), (ExitCode.VIOLATED,)),
     "history": Manual((("history", "every apply and how it went"),)),
     "diff": Manual((("diff 3 4", "what generation 4 changed"),)),
