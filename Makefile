@@ -6,6 +6,8 @@
 #   make lint     format, lint, types, layers, rendered files
 #   make test-host   tests on booted systemd hosts, with Prometheus and in a browser (root, nspawn)
 #   make screenshot  the dashboard's picture in the README, from real servers
+#   make docs     the documentation as a site that needs no network, into site/
+#   make release  sdist, wheel and the tag's message, into dist/; uploads nothing
 #   make bench    the quick benchmarks; docs/benchmarks.md has the figures and the longer ones
 
 SHELL   := /bin/bash
@@ -17,7 +19,7 @@ STACK   ?= examples/first-light/stack.yaml
 SMOLLM2 := .cache/models/SmolLM2-135M-Instruct.Q4_1.gguf
 PIP     := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: up down test test-host screenshot lint format bench lock clean host-tools
+.PHONY: up down test test-host screenshot lint format docs release bench lock clean host-tools
 .DEFAULT_GOAL := up
 
 up: $(VENV)/.base
@@ -46,6 +48,14 @@ lint: $(VENV)/.dev
 format: $(VENV)/.dev
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
+
+docs: $(VENV)/.dev
+	$(BIN)/genesis-stack schema --reference > docs/stack.md
+	$(BIN)/mkdocs build --strict --quiet
+	@echo "open site/index.html"
+
+release: $(VENV)/.dev
+	@PYTHON=$(BIN)/python .ci/release
 
 bench: $(VENV)/.dev $(SMOLLM2)
 	$(BIN)/python -m benchmarks.store

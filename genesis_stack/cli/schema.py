@@ -6,12 +6,14 @@ import click
 
 
 @click.command(name="schema")
-def schema() -> None:
+@click.option("--reference", is_flag=True, help="Print the reference page (Markdown) instead.")
+def schema(*, reference: bool) -> None:
     """Print the JSON Schema (draft 2020-12) of stack.yaml.
 
     Editors that read `# yaml-language-server: $schema=FILE` in the first line of a stack complete its keys
     and check it as you type.
     """
+    from genesis_stack.spec.reference import stack_reference
     from genesis_stack.spec.schema import schema_text
 
-    click.echo(schema_text(), nl=False)
+    click.echo(stack_reference() if reference else schema_text(), nl=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncGenerator
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
@@ -34,8 +35,9 @@ Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 
 def documented() -> dict[str, tuple[str, frozenset[str]]]:
-    """Name to type and labels, from the page's tables."""
-    rows = re.findall(r"^\| `([\w:]+)` \| (\w+) \| (.*?) \|", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+    """Name to type and labels, from the page's tables of what a server exports."""
+    servers = PAGE.read_text(encoding="utf-8").partition("\n## The host\n")[0]
+    rows = re.findall(r"^\| `([\w:]+)` \| (\w+) \| (.*?) \|", servers, re.MULTILINE)
     return {name: (kind, frozenset(re.findall(r"`(\w+)`", labels))) for name, kind, labels in rows}
 
 
@@ -187,3 +189,13 @@ async def test_only_declared_clients_become_labels(config: ServeConfig, tmp_path
     assert value(series, "genesis_auth_failures_total", scheme="none") == 1.0
     assert value(series, "genesis_http_requests_total", **chats, status="401") == 2.0
     assert value(series, "genesis_http_requests_total", **chats, status="429") == 1.0
+
+
+async def test_open_descriptors_are_counted(served: Served) -> None:
+    """What is opened and not closed shows."""
+    before = value(await scraped(served), "genesis_open_fds")
+    with ExitStack() as opened:
+        for _ in range(5):
+            opened.enter_context(PAGE.open())
+        assert value(await scraped(served), "genesis_open_fds") == before + 5
+    assert value(await scraped(served), "genesis_open_fds") == before

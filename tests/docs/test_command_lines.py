@@ -1,0 +1,95 @@
+"""No page names a verb or an option that is not there, and no block is left out without a reason."""
+
+from __future__ import annotations
+
+import ast
+import re
+import shlex
+
+import click
+import pytest
+
+from docs.pages import PAGES, ROOT, Block, blocks
+from genesis_stack.cli.main import genesis_stack
+
+SHELL = blocks("sh", "console")
+INLINE = [
+    (page, line, found)
+    for page in PAGES
+    for line, text in enumerate(page.read_text(encoding="utf-8").splitlines(), start=1)
+    for found in re.findall(r"`(?:sudo )?(genesis-stack [a-z][^`]*)`", text)
+]
+
+
+def invocations(block: Block) -> list[list[str]]:
+    """Words of each `genesis-stack` call of a block, pipes, redirections and substitutions cut off."""
+    calls = (
+        call
+        for line in block.commands
+        for call in re.findall(r"(?:^|[\s;&|(/'\"])genesis-stack(?= )([^|;&>)]*)", line)
+    )
+    return [shlex.split(call.replace("'", " ").replace('"', " ")) for call in calls]
+
+
+def check(words: list[str], command: click.Command = genesis_stack, path: str = "genesis-stack") -> None:
+    """Follow the words down the verbs and look up every option.
+
+    Raises:
+        LookupError: there is no such verb or option.
+    """
+    context = click.Context(command)
+    if isinstance(command, click.Group) and (verbs := [w for w in words if not w.startswith("-")]):
+        below = command.get_command(context, verbs[0].rstrip(",.:"))
+        if below is None:
+            raise LookupError(f"{path} has no verb {verbs[0]!r}")
+        rest = words[words.index(verbs[0]) + 1 :]
+        check(rest, below, f"{path} {verbs[0]}")
+        words = words[: words.index(verbs[0])]
+    known = {
+        name for option in command.get_params(context) for name in (*option.opts, *option.secondary_opts)
+    }
+    for word in words:
+        name = word.partition("=")[0].rstrip(",.:…")
+        if name.startswith("-") and name not in known | {"-h", "--help"} and not re.fullmatch(r"-n\d+", name):
+            raise LookupError(f"{path} has no option {name}")
+
+
+@pytest.mark.parametrize("block", SHELL, ids=lambda block: block.place)
+def test_every_call_of_a_block_names_verbs_and_options_that_exist(block: Block) -> None:
+    """Also in blocks that are not run."""
+    for words in invocations(block):
+        check(words)
+
+
+def test_so_does_every_call_within_a_text() -> None:
+    """In the prose of all pages."""
+    wrong = []
+    for page, line, text in INLINE:
+        try:
+            words = shlex.split(re.split(r"[|;&>]", text)[0])[1:]
+            first = words[0].split("|")[0] if words else ""
+            check([first, *words[1:]])
+        except (LookupError, ValueError) as error:
+            wrong.append(f"{page.relative_to(ROOT)}:{line}: {text}: {error}")
+    assert wrong == []
+
+
+def test_what_does_not_exist_is_found() -> None:
+    """The check itself: a verb, a verb below a verb, an option."""
+    for words in (["applyy"], ["clients", "addd"], ["apply", "--forse"], ["models", "list", "--long"]):
+        with pytest.raises(LookupError):
+            check(words)
+
+
+@pytest.mark.parametrize("block", blocks("sh", "console", "python", "yaml"), ids=lambda block: block.place)
+def test_a_block_is_left_out_with_a_reason_only(block: Block) -> None:
+    """And what another test runs is run by a test that exists."""
+    assert block.how in {"run", "skip", "elsewhere"}
+    if block.how == "skip":
+        assert len(block.what) > len("no")
+    if block.how == "elsewhere":
+        file, _, name = block.what.partition("::")
+        tree = ast.parse((ROOT / file).read_text(encoding="utf-8"))
+        assert name in {
+            n.name for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)
+        }

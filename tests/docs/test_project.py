@@ -1,0 +1,132 @@
+"""What an engineer's tools are told: hooks before a commit, a container, a release."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+import yaml
+
+from docs.pages import ROOT
+from genesis_stack import __version__
+
+GIT = shutil.which("git") or "git"
+CHANGES = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def test_the_version_is_told_once() -> None:
+    """By the package and by its metadata alike."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert project["version"] == __version__
+
+
+def test_the_changelog_has_its_shape() -> None:
+    """Unreleased first, then versions with their dates, each in the five usual parts."""
+    first, *released = re.findall(r"^## (.+)$", CHANGES, re.MULTILINE)
+    assert first == "Unreleased"
+    assert all(re.fullmatch(r"\d+\.\d+\.\d+, \d{4}-\d{2}-\d{2}", one) for one in released)
+    parts = set(re.findall(r"^### (.+)$", CHANGES, re.MULTILINE))
+    assert parts <= {"Added", "Changed", "Fixed", "Removed", "Security"}
+
+
+def test_the_hooks_run_what_lint_runs() -> None:
+    """From the project's own environment: a hook that is fetched is another version."""
+    config = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))
+    assert [repo["repo"] for repo in config["repos"]] == ["local"]
+    hooks = {hook["entry"].partition(" --force-exclude")[0] for hook in config["repos"][0]["hooks"]}
+    recipe = (ROOT / "Makefile").read_text(encoding="utf-8").partition("\nlint:")[2].partition("\n\n")[0]
+    lint = {line.strip().replace("$(BIN)", ".venv/bin") for line in recipe.splitlines()[1:]}
+    assert {hook.removesuffix(" --check") for hook in hooks} == {
+        line.removesuffix(" --check") for line in lint
+    }
+
+
+def test_the_container_can_build_what_is_needed() -> None:
+    """Its Python is one that the project takes, its compiler is there, and it starts with `make up`."""
+    container = json.loads((ROOT / ".devcontainer/devcontainer.json").read_text(encoding="utf-8"))
+    recipe = (ROOT / ".devcontainer" / container["build"]["dockerfile"]).read_text(encoding="utf-8")
+    found = re.search(r"^FROM python:(\d+)\.(\d+)-", recipe, re.MULTILINE)
+    assert found is not None
+    assert (int(found[1]), int(found[2])) >= (3, 11)
+    assert {"build-essential", "cmake"} <= set(recipe.split())
+    assert container["postCreateCommand"] == "make up"
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A repository of its own with the files that are committed or about to be."""
+    listed = [GIT, "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
+    names = subprocess.run(listed, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\0")
+    copy = tmp_path / "tree"
+    for name in filter(None, names):
+        if (ROOT / name).is_file():
+            (copy / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, copy / name)
+    git(copy, "init", "-q")
+    commit(copy)
+    return copy
+
+
+def git(tree: Path, *words: str) -> None:
+    """Run git as somebody."""
+    who = ("-c", "user.name=Tester", "-c", "user.email=tester@example.org", "-c", "commit.gpgsign=false")
+    subprocess.run([GIT, *who, *words], cwd=tree, check=True, capture_output=True)
+
+
+def commit(tree: Path) -> None:
+    """Commit everything."""
+    git(tree, "add", "-A")
+    git(tree, "commit", "-q", "-m", "all of it", "--allow-empty")
+
+
+def release(tree: Path) -> subprocess.CompletedProcess[str]:
+    """What `make release` runs."""
+    environment = os.environ | {"PYTHON": sys.executable}
+    return subprocess.run(
+        [tree / ".ci/release"], cwd=tree, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+def with_section(tree: Path) -> None:
+    """Give what is unreleased the version's number."""
+    changed = CHANGES.replace("## Unreleased\n", f"## Unreleased\n\n## {__version__}, 2030-01-01\n", 1)
+    (tree / "CHANGELOG.md").write_text(changed, encoding="utf-8")
+
+
+def test_a_release_is_built_with_its_notes(tree: Path) -> None:
+    """Both distributions with all data that the package needs, and a message for the tag."""
+    with_section(tree)
+    commit(tree)
+    done = release(tree)
+    assert done.returncode == 0, done.stderr
+    assert f"git tag -a v{__version__}" in done.stdout
+    notes = (tree / "dist/NOTES.md").read_text(encoding="utf-8")
+    assert notes.startswith(f"genesis-stack {__version__}, 2030-01-01\n")
+    assert "### Added" in notes
+    (wheel,) = (tree / "dist").glob("*.whl")
+    (sdist,) = (tree / "dist").glob("*.tar.gz")
+    packed = set(zipfile.ZipFile(wheel).namelist())
+    assert {"genesis_stack/infra_tests/conftest.py", "genesis_stack/dashboard/page/index.html"} <= packed
+    with tarfile.open(sdist) as archive:
+        assert f"genesis_stack-{__version__}/stack.yaml" in archive.getnames()
+
+
+def test_a_release_without_its_section_is_refused(tree: Path) -> None:
+    """So is one of a tree with changes; nothing is built."""
+    missing = release(tree)
+    assert missing.returncode == 1
+    assert "CHANGELOG.md has no section" in missing.stderr
+    with_section(tree)
+    dirty = release(tree)
+    assert dirty.returncode == 1
+    assert "not committed" in dirty.stderr
+    assert not (tree / "dist").exists()

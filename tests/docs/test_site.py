@@ -1,0 +1,50 @@
+"""The site builds without a warning, and a browser that opens it asks nobody else for anything."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from docs.pages import ROOT
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The built site; strictly, so that a link or an anchor that leads nowhere fails it."""
+    target = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(target)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return target
+
+
+def test_every_link_leads_somewhere(site: Path) -> None:
+    """Between pages, to headings, to files of the repository; every page is in the navigation."""
+    assert (site / "index.html").exists()
+    assert (site / "stack.html").exists()
+    assert (site / "changelog.html").exists()
+
+
+def test_nothing_is_fetched_from_elsewhere(site: Path) -> None:
+    """No script, style, font, image or frame of another host; links that somebody clicks may lead away."""
+    fetched = re.compile(
+        r"<(?:script|img|iframe|source)\b[^>]*\ssrc=\"?(?:https?:)?//[^>]*|<link\b[^>]*(?:https?:)?//[^>]*>"
+    )
+    for page in site.rglob("*.html"):
+        found = fetched.findall(page.read_text(encoding="utf-8"))
+        assert [link for link in found if 'rel="canonical"' not in link] == [], page.name
+    for style in site.rglob("*.css"):
+        assert not re.search(r"(?:url\(|@import )[\"']?(?:https?:)?//", style.read_text(encoding="utf-8"))
+
+
+def test_diagrams_are_drawn(site: Path) -> None:
+    """By a script of the site itself, before the theme would look for one elsewhere."""
+    for name in ("index.html", "architecture.html"):
+        page = (site / name).read_text(encoding="utf-8")
+        assert 'class="mermaid"' in page
+        assert re.search(r"<script src=\"?[^\">]*mermaid[^\">]*\.js", page)
+    assert list(site.rglob("mermaid*.js"))
