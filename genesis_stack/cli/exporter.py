@@ -20,17 +20,19 @@ from genesis_stack.errors import GenesisError
 )
 @host_options
 def exporter(*, port: int, textfile: Path | None, root: Path | None, backend: str | None) -> None:
-    """Serve drift, restarts, applies and disk of this host on http://127.0.0.1:PORT/metrics.
+    """Serve drift, restarts, applies, disk and agent of this host on http://127.0.0.1:PORT/metrics.
 
     Changes nothing. A stack with monitoring runs it by itself.
     """
     from prometheus_client import CollectorRegistry, start_http_server, write_to_textfile
 
+    from genesis_stack.gitops.agent_metrics import AgentCollector
     from genesis_stack.reconcile.host_metrics import HostCollector
 
     registry = CollectorRegistry()
-    collector = HostCollector(open_host(root, backend))
-    registry.register(collector)
+    host = open_host(root, backend)
+    for collector in (HostCollector(host), AgentCollector(host)):
+        registry.register(collector)
     if textfile is not None:
         write_to_textfile(str(textfile), registry)
         return

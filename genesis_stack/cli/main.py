@@ -40,6 +40,7 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
     "history": ("genesis_stack.cli.history", "List the generations."),
     "diff": ("genesis_stack.cli.diff", "Compare two generations."),
     "rollback": ("genesis_stack.cli.rollback", "Go back to an earlier generation."),
+    "agent": ("genesis_stack.cli.agent", "Follow the stack's branch in git: run, suspend, resume."),
     "clients": ("genesis_stack.cli.clients", "Issue, replace, take back and list the keys of clients."),
     "exporter": ("genesis_stack.cli.exporter", "Serve the host's state to Prometheus."),
     "audit": ("genesis_stack.cli.audit", "Check that the record of who did what is whole."),

@@ -63,6 +63,12 @@ class Repository:
         """The followed branch, as the remote names it."""
         return f"refs/heads/{self.branch}"
 
+    @property
+    def question(self) -> tuple[str, ...]:
+        """The command that asks the remote for the branch, and says its revision and its name, or nothing."""
+        hardened = (word for setting in _HARDENED for word in ("-c", setting))
+        return ("git", f"--git-dir={self.path}", *hardened, "ls-remote", "--", self.url, self.ref)
+
     def ask_remote(self) -> str:
         """The revision that the branch has at the remote now; transfers no object.
 

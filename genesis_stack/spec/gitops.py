@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from genesis_stack.spec.fields import Frozen, Name, Pattern, Url
+from genesis_stack.spec.monitoring import Webhook
 from genesis_stack.spec.units import Duration
 
 Repository = Annotated[
@@ -59,4 +60,12 @@ class GitOps(Frozen):
     self_heal: bool = Field(default=True, description="Put back what was changed on the host by hand.")
     prune: bool = Field(default=False, description="Remove models from the host that left the stack.")
     notify: Name | None = Field(default=None, description="Alertmanager receiver told once per revision.")
+    webhook: Webhook | None = Field(
+        default=None, description="HTTP endpoint told once per revision by the agent itself."
+    )
+    commit_status: Webhook | None = Field(
+        default=None,
+        description="Commit status API of the forge (GitHub, Gitea, Forgejo); {revision} in its URL becomes "
+        "the commit.",
+    )
     canary: Canary | None = Field(default=None, description="The host that goes first.")

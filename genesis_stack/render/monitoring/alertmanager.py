@@ -10,11 +10,16 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from genesis_stack.render.monitoring.rule import span
+from genesis_stack.spec.gitops import GitOps
 from genesis_stack.spec.monitoring import Alertmanager, EmailTarget, Receiver, Route, Slack, Webhook
 
 NOBODY: Final = "no-one"
 """The receiver of what nobody is to hear."""
 WATCHDOG: Final = "Watchdog"
+REVISION: Final = "Revision"
+"""Name of the agent's notices, of which each is told once and none is ever over."""
+NOTICES: Final = ".revisions"
+"""Ends the name of the receiver that tells them; no receiver of a stack can have a dot in its name."""
 WATCHDOG_EVERY: Final = 60.0
 """Most seconds between two signs of life to the watchdog's receiver."""
 SecretFile = Callable[[str], str]
@@ -29,15 +34,19 @@ _TEXT: Final = (
 )
 
 
-def alertmanager_document(alertmanager: Alertmanager, secret: SecretFile) -> dict[str, Any]:
+def alertmanager_document(
+    alertmanager: Alertmanager, secret: SecretFile, gitops: GitOps | None = None
+) -> dict[str, Any]:
     """`alertmanager.yml`."""
     told = told_receivers(alertmanager)
+    notified = gitops.notify if gitops is not None else None
     silent = [] if alertmanager.watchdog_receiver else [{"name": NOBODY}]
     return {
-        "route": _routes(alertmanager),
+        "route": _routes(alertmanager, notified),
         "inhibit_rules": _inhibitions(),
         "receivers": [
             *(_receiver(name, alertmanager.receivers[name], secret) for name in told),
+            *([_notices(notified, alertmanager.receivers[notified], secret)] if notified else []),
             *silent,
         ],
     }
@@ -58,10 +67,11 @@ def told_receivers(alertmanager: Alertmanager) -> list[str]:
     return [name for name in alertmanager.receivers if name in named]
 
 
-def secrets_of(alertmanager: Alertmanager) -> list[str]:
+def secrets_of(alertmanager: Alertmanager, gitops: GitOps | None = None) -> list[str]:
     """Names of the secrets that these receivers need."""
     found: list[str | None] = []
-    for name in told_receivers(alertmanager):
+    notified = [gitops.notify] if gitops is not None and gitops.notify is not None else []
+    for name in dict.fromkeys([*told_receivers(alertmanager), *notified]):
         receiver = alertmanager.receivers[name]
         found += [receiver.webhook.token_secret] if receiver.webhook else []
         found += [receiver.email.password_secret] if receiver.email else []
@@ -70,7 +80,7 @@ def secrets_of(alertmanager: Alertmanager) -> list[str]:
     return sorted({name for name in found if name})
 
 
-def _routes(alertmanager: Alertmanager) -> dict[str, Any]:
+def _routes(alertmanager: Alertmanager, notified: str | None) -> dict[str, Any]:
     """A group is one alert about one model: a model in trouble is a handful of messages."""
     watchdog = {
         "receiver": alertmanager.watchdog_receiver or NOBODY,
@@ -79,13 +89,23 @@ def _routes(alertmanager: Alertmanager) -> dict[str, Any]:
         "group_interval": span(min(WATCHDOG_EVERY, alertmanager.group_interval)),
         "repeat_interval": span(min(WATCHDOG_EVERY, alertmanager.repeat_interval)),
     }
+    revision = {
+        "receiver": f"{notified}{NOTICES}",
+        "matchers": [f'alertname="{REVISION}"'],
+        "group_by": ["stack", "host", "revision", "outcome"],
+        "group_wait": "0s",
+    }
     return {
         "receiver": default_receiver(alertmanager),
         "group_by": ["stack", "alertname", "model"],
         "group_wait": span(alertmanager.group_wait),
         "group_interval": span(alertmanager.group_interval),
         "repeat_interval": span(alertmanager.repeat_interval),
-        "routes": [watchdog, *(_route(route) for route in alertmanager.routes)],
+        "routes": [
+            watchdog,
+            *([revision] if notified else []),
+            *(_route(route) for route in alertmanager.routes),
+        ],
     }
 
 
@@ -131,6 +151,11 @@ def _receiver(name: str, receiver: Receiver, secret: SecretFile) -> dict[str, An
     for way in ways.values():
         way["send_resolved"] = receiver.send_resolved
     return {"name": name, **{f"{kind}_configs": [way] for kind, way in ways.items()}}
+
+
+def _notices(name: str, receiver: Receiver, secret: SecretFile) -> dict[str, Any]:
+    """The same receiver for the agent's notices: that a notice has ended is no news."""
+    return _receiver(f"{name}{NOTICES}", receiver.model_copy(update={"send_resolved": False}), secret)
 
 
 def _ways(receiver: Receiver, secret: SecretFile) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -67,7 +67,7 @@ def monitoring_files(stack: Stack, layout: Layout, owner: str, secret: SecretFil
         yield _file(rules_path(layout), rules, owner)
         yield _file(prometheus_path(layout), prometheus_document(stack, prometheus, RULES), owner)
     if alertmanager is not None and alertmanager.mode == "managed":
-        document = alertmanager_document(alertmanager, secret)
+        document = alertmanager_document(alertmanager, secret, stack.gitops)
         yield _file(alertmanager_path(layout), document, owner)
 
 
