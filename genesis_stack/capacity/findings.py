@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from genesis_stack.capacity.bandwidth import Bandwidth
@@ -93,8 +93,3 @@ def _needs(found: Findings, slo: Slo, alone: Level | None) -> Iterator[Need]:
 def _timed(promise: str, promised: float, measured: float | None, takes: str) -> Need:
     held = None if measured is None else measured <= promised
     return Need(promise, promised, measured, "s", held, takes)
-
-
-def best_total(levels: Sequence[Level]) -> Level | None:
-    """The level at which most tokens were generated."""
-    return max(levels, key=lambda level: level.total, default=None)

@@ -22,17 +22,22 @@ from genesis_stack.capacity.tuning import Tuned, Tuner
 from genesis_stack.errors import GenesisError
 from genesis_stack.modelstore.host import read_host
 
-BOX: Final = {True: 90.0, False: 360.0}
-"""Seconds of a measurement, quick or not; what no longer fits is left out, but the first of each kind."""
 TUNING_SHARE: Final = 0.4
-TRIAL_SECONDS: Final = {True: 0.5, False: 1.5}
-ANSWER_TOKENS: Final = {True: 24, False: 64}
+"""Of the time, for finding settings."""
+TRIALS: Final = 180
+LONGEST_TRIAL: Final = 1.5
+"""Seconds of either half of a trial, which else is the time divided by TRIALS."""
+LONG: Final = 180.0
+ANSWER_TOKENS: Final = {True: 64, False: 24}
+"""Longest answer, by whether there is a LONG time for it."""
 
 Say = Callable[[str], None]
 
 
-def measure(subject: Subject, *, quick: bool, say: Say) -> Findings:
-    """Measure one model; `say` is told how far it is.
+def measure(subject: Subject, *, seconds: float, say: Say) -> Findings:
+    """Measure one model in about so many seconds; `say` is told how far it is.
+
+    What there is no more time for is left out, but for the first of each kind.
 
     Raises:
         GenesisError: llama.cpp or the server cannot run the model here.
@@ -40,17 +45,21 @@ def measure(subject: Subject, *, quick: bool, say: Say) -> Findings:
     begun = time.monotonic()
     cores = max(1, int(min(read_host().cpus, subject.model.budget.cpus)))
     say(f"reading memory with {cores} threads")
-    bandwidth = measure_bandwidth(cores, seconds=TRIAL_SECONDS[quick], free=free_memory())
-    tuned = _tuned(subject, cores, begun, quick=quick, say=say)
+    bandwidth = measure_bandwidth(cores, seconds=_trial(seconds), free=free_memory())
+    tuned = _tuned(subject, cores, begun, seconds, say)
     with tempfile.TemporaryDirectory(prefix="genesis-bench-") as scratch:
         say("starting the server")
         with serving(subject, tuned.engine, Path(scratch)) as bench:
-            deadline = begun + BOX[quick]
-            levels = measure_levels(bench, tuned, deadline=deadline, tokens=ANSWER_TOKENS[quick], say=say)
+            tokens = ANSWER_TOKENS[seconds >= LONG]
+            levels = measure_levels(bench, tuned, deadline=begun + seconds, tokens=tokens, say=say)
             return Findings(subject, bandwidth, tuned, tuple(levels))
 
 
-def _tuned(subject: Subject, cores: int, begun: float, *, quick: bool, say: Say) -> Tuned:
+def _trial(seconds: float) -> float:
+    return min(LONGEST_TRIAL, seconds / TRIALS)
+
+
+def _tuned(subject: Subject, cores: int, begun: float, seconds: float, say: Say) -> Tuned:
     tuner = Tuner(
         subject.model.engine,
         subject.model.budget,
@@ -58,8 +67,8 @@ def _tuned(subject: Subject, cores: int, begun: float, *, quick: bool, say: Say)
         cores=cores,
         measure=lambda trials: _raw(subject.path, trials, say),
         fits=subject.fits,
-        deadline=begun + TUNING_SHARE * BOX[quick],
-        seconds=TRIAL_SECONDS[quick],
+        deadline=begun + TUNING_SHARE * seconds,
+        seconds=_trial(seconds),
     )
     return tuner.run()
 

@@ -21,6 +21,19 @@ if TYPE_CHECKING:
 SHAPE_NAMES: Final = ("llama-3.1-8b", "qwen3-vl-4b")
 """What `capacity.synthetic` can write; a test holds them equal, for importing it takes long."""
 
+QUICK_SECONDS: Final = 90.0
+
+
+def _seconds(_: click.Context, __: click.Parameter, value: str) -> float:
+    from pydantic_core import PydanticCustomError
+
+    from genesis_stack.spec.units import parse_duration
+
+    try:
+        return parse_duration(value)
+    except PydanticCustomError as error:
+        raise click.BadParameter(error.message()) from None
+
 
 @click.command()
 @STACK
@@ -30,7 +43,8 @@ SHAPE_NAMES: Final = ("llama-3.1-8b", "qwen3-vl-4b")
     type=click.Choice(SHAPE_NAMES),
     help="Use random weights of this shape instead of the model's own.",
 )
-@click.option("--quick", is_flag=True, help="Measure for about a minute and a half instead of six.")
+@click.option("--within", callback=_seconds, default="6m", show_default=True, help="How long, about.")
+@click.option("--quick", is_flag=True, help="The same as --within 90s.")
 @click.option(
     "--patch",
     type=click.Path(path_type=Path, allow_dash=True),
@@ -49,6 +63,7 @@ def bench(
     stack: Path,
     model: str | None,
     synthetic: str | None,
+    within: float,
     quick: bool,
     patch: Path | None,
     keep: bool | None,
@@ -75,7 +90,7 @@ def bench(
     layout = load_settings(root=root).layout
     declared = load(stack)
     files = SyntheticFile(synthetic, folder or layout.state / "synthetic", keep)
-    found = _measured(declared, model, layout, files, quick=quick)
+    found = _measured(declared, model, layout, files, QUICK_SECONDS if quick else within)
     diff = patch_of(stack, declared, found.subject.name, found.tuned.changes)
     if patch is not None and not printed:
         patch.write_text(diff, encoding="utf-8")
@@ -99,7 +114,7 @@ class SyntheticFile:
 
 
 def _measured(
-    stack: Stack, wanted: str | None, layout: Layout, files: SyntheticFile, *, quick: bool
+    stack: Stack, wanted: str | None, layout: Layout, files: SyntheticFile, seconds: float
 ) -> Findings:
     from genesis_stack.capacity.measuring import measure
     from genesis_stack.capacity.subject import choose, stand_in, stored
@@ -110,9 +125,9 @@ def _measured(
     name = choose(stack, wanted, files.shape)
     model = stack.models[name]
     if files.shape is None:
-        return measure(stored(name, model, layout), quick=quick, say=say)
+        return measure(stored(name, model, layout), seconds=seconds, say=say)
     with stand_in(name, model, SHAPES[files.shape], files.folder, keep=files.keep) as subject:
-        return measure(subject, quick=quick, say=say)
+        return measure(subject, seconds=seconds, say=say)
 
 
 def _interrupt(*_: object) -> NoReturn:

@@ -81,8 +81,8 @@ def read_body(content: bytes) -> Answer:
         body = json.loads(content)
     except ValueError:
         raise BadAnswerError("no JSON") from None
-    if not isinstance(body, dict) or not (body.get("choices") or body.get("data")):
-        raise BadAnswerError("neither choices nor data")
+    if not isinstance(body, dict) or not any(body.get(key) for key in ("choices", "data", "results")):
+        raise BadAnswerError("neither choices nor data nor results")
     answer = Answer()
     answer.take(body)
     return answer

@@ -19,8 +19,9 @@ from locust.runners import WorkerRunner
 
 from genesis_stack.client.signing import auth_of
 from genesis_stack.dashboard.exposition import Exposition
+from genesis_stack.loadtest.progress import Progress
 from genesis_stack.loadtest.record import Crowd, Reading, Record, Sample
-from genesis_stack.loadtest.setting import RESULT_VARIABLE, Setting
+from genesis_stack.loadtest.setting import PROGRESS_VARIABLE, RESULT_VARIABLE, Setting
 
 READINGS: Final = 240
 """Most readings of one server in a test."""
@@ -80,6 +81,7 @@ class Collector:
         if isinstance(environment.runner, WorkerRunner):
             return
         self._watching.kill()
+        self._tell()
         target = os.environ.get(RESULT_VARIABLE)
         if target:
             Path(target).write_text(self._record().model_dump_json() + "\n", encoding="utf-8")
@@ -107,9 +109,23 @@ class Collector:
                 self._crowds.append(
                     Crowd(at=time.time(), users=environment.runner.user_count if environment.runner else 0)
                 )
+                self._tell()
                 for model, url in servers:
                     self._look(client, model, url)
                 gevent.sleep(self._interval)
+
+    def _tell(self) -> None:
+        target = os.environ.get(PROGRESS_VARIABLE)
+        if target:
+            failed = sum(one.error is not None for one in self._samples)
+            progress = Progress(
+                seconds=time.time() - self._started,
+                users=self._crowds[-1].users if self._crowds else 0,
+                answered=len(self._samples) - failed,
+                failed=failed,
+                tokens=sum(one.tokens for one in self._samples),
+            )
+            progress.write(Path(target))
 
     def _look(self, client: httpx.Client, model: str, url: str) -> None:
         """One reading; a server that does not answer has none, and its requests tell why."""
@@ -133,4 +149,5 @@ def _reading(model: str, url: str, seen: Exposition) -> Reading:
         budget=value("genesis_memory_budget_bytes"),
         running=value("llamacpp:requests_processing"),
         waiting=value("llamacpp:requests_deferred"),
+        descriptors=value("genesis_open_fds"),
     )

@@ -50,6 +50,7 @@ class Reading(_Part):
     budget: float
     running: float
     waiting: float
+    descriptors: float = 0.0
 
 
 class Crowd(_Part):

@@ -12,10 +12,12 @@ from typing import Final
 import genesis_stack
 from genesis_stack import process
 from genesis_stack.errors import GenesisError
+from genesis_stack.loadtest.progress import told
 from genesis_stack.loadtest.record import Record, read_record
 from genesis_stack.loadtest.setting import (
     HOST_VARIABLE,
     PROFILE_VARIABLE,
+    PROGRESS_VARIABLE,
     RESULT_VARIABLE,
     STACK_VARIABLE,
     Setting,
@@ -45,22 +47,24 @@ def check_locust() -> None:
 
 
 def run_load(stack: Path, setting: Setting) -> Record:
-    """Run a profile to its end.
+    """Run a profile to its end, and tell on stderr how far it is.
 
     Raises:
         GenesisError: Locust is not installed, or did not come to an end.
     """
     check_locust()
     with tempfile.TemporaryDirectory(prefix="genesis-load-") as scratch:
-        target = Path(scratch) / "record.json"
+        target, progress = Path(scratch) / "record.json", Path(scratch) / "progress.json"
         given = {
             STACK_VARIABLE: str(stack.absolute()),
             PROFILE_VARIABLE: setting.name,
             HOST_VARIABLE: setting.host or "",
             RESULT_VARIABLE: str(target),
+            PROGRESS_VARIABLE: str(progress),
         }
         patience = setting.duration + LAST_REQUESTS + AROUND
-        done = process.run(_argv(), check=False, env=os.environ | given, timeout=patience)
+        with told(progress, setting.name, setting.duration):
+            done = process.run(_argv(), check=False, env=os.environ | given, timeout=patience)
         if not target.exists():
             tail = (done.stderr or done.stdout).strip().splitlines()[-20:]
             raise GenesisError("the load test did not come to an end\n  " + "\n  ".join(tail))

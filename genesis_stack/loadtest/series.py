@@ -29,6 +29,7 @@ def plots(record: Record, model: str) -> Iterator[Plot]:
     )
     yield over_time("concurrency", _concurrency(record, model), seconds)
     yield over_time("memory, MiB", _memory(record, model), seconds)
+    yield over_time("open descriptors", _descriptors(record, model), seconds)
     failed = [one for one in samples if one.error is not None]
     yield over_time("errors", [Line("errors", _windows(record, failed, len, empty=0.0))], seconds)
 
@@ -71,6 +72,11 @@ def _concurrency(record: Record, model: str) -> list[Line]:
         Line("running", [(one.at - record.started, one.running) for one in seen]),
         Line("waiting", [(one.at - record.started, one.waiting) for one in seen]),
     ]
+
+
+def _descriptors(record: Record, model: str) -> list[Line]:
+    seen = [one for one in record.readings if one.model == model and one.descriptors]
+    return [Line("open", [(one.at - record.started, one.descriptors) for one in seen])]
 
 
 def _memory(record: Record, model: str) -> list[Line]:

@@ -21,6 +21,7 @@ STACK_VARIABLE: Final = "GENESIS_LOAD_STACK"
 PROFILE_VARIABLE: Final = "GENESIS_LOAD_PROFILE"
 HOST_VARIABLE: Final = "GENESIS_LOAD_HOST"
 RESULT_VARIABLE: Final = "GENESIS_LOAD_RESULT"
+PROGRESS_VARIABLE: Final = "GENESIS_LOAD_PROGRESS"
 
 _TEXT: Final[Mapping[Task, int]] = {
     "stream": 4,
@@ -34,12 +35,14 @@ USUAL: Final[Mapping[str, Mapping[Task, int]]] = {
     "text": _TEXT,
     "vision": {"vision": 4, "stream": 2, "chat": 1},
     "embedding": {"embedding": 1},
+    "rerank": {"rerank": 1},
 }
 """What users do with a model of each task, by weight, unless the profile says otherwise."""
 ABLE: Final[Mapping[str, frozenset[Task]]] = {
     "text": frozenset(_TEXT),
     "vision": frozenset({*_TEXT, "vision"}),
-    "embedding": frozenset({"embedding"}),
+    "embedding": frozenset({"embedding", "rerank"}),
+    "rerank": frozenset({"rerank"}),
 }
 
 

@@ -18,6 +18,10 @@ TEMPLATE_TOKENS: Final = 128
 LONGEST_TEXT: Final = 1200
 """Words; a longer text takes minutes to read on a small machine."""
 SHARED_WORDS: Final = 400
+PASSAGE_WORDS: Final = 60
+"""Of a text that becomes a vector or is ranked."""
+PASSAGES: Final = 8
+"""Of one ranking."""
 
 _SUBJECTS: Final = ("server", "log", "backup", "network", "disk", "kernel", "queue", "certificate", "mirror")
 _VERBS: Final = ("reports", "repeats", "delays", "checks", "stores", "forwards", "rejects", "measures")
@@ -76,7 +80,11 @@ def ask(target: Target, number: int) -> Ask:  # noqa: PLR0911 -- one return a ta
             words = {"type": "text", "text": f"Question {number}: which colours do you see?"}
             return _chat(target, number, {"role": "user", "content": [image, words]}, stream=True)
         case "embedding":
-            return Ask("/v1/embeddings", {"model": target.model, "input": _text(chance, 60)})
+            return Ask("/v1/embeddings", {"model": target.model, "input": _text(chance, _passage(target))})
+        case "rerank":
+            texts = [_text(chance, _passage(target)) for _ in range(PASSAGES)]
+            query = f"Why does a {chance.choice(_SUBJECTS)} fail?"
+            return Ask("/v1/rerank", {"model": target.model, "query": query, "documents": texts})
 
 
 _STREAM: Final[dict[str, Any]] = {"stream": True, "stream_options": {"include_usage": True}}
@@ -99,6 +107,11 @@ def _room(target: Target) -> int:
     """Words of a text that fits the context beside the answer."""
     tokens = target.context - target.max_tokens - TEMPLATE_TOKENS
     return max(16, min(LONGEST_TEXT, tokens // TOKENS_PER_WORD))
+
+
+def _passage(target: Target) -> int:
+    """Words of a text that fits the context, also beside a query."""
+    return max(4, min(PASSAGE_WORDS, target.context // (2 * TOKENS_PER_WORD)))
 
 
 def _text(chance: random.Random, words: int) -> str:

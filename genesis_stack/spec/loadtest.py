@@ -13,7 +13,15 @@ from genesis_stack.spec.units import Duration, Rate
 Users = Annotated[int, Field(ge=1, le=100_000)]
 Weight = Annotated[int, Field(ge=1, le=1000)]
 Task = Literal[
-    "chat", "stream", "completion", "shared_prefix", "long_prompt", "extraction", "vision", "embedding"
+    "chat",
+    "stream",
+    "completion",
+    "shared_prefix",
+    "long_prompt",
+    "extraction",
+    "vision",
+    "embedding",
+    "rerank",
 ]
 
 

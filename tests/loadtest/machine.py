@@ -32,7 +32,7 @@ models:
     slo: {slo}
 load:
   smoke:
-    {{users: 2, duration: {duration}, warm_up: 500ms, spawn_rate: 20/s, think_time: 20ms, max_tokens: 3,
+    {{users: 8, duration: {duration}, warm_up: 0s, spawn_rate: 20/s, think_time: 20ms, max_tokens: 3,
       least_requests: 5, tasks: {{stream: 3, chat: 1}}}}
 """
 
@@ -53,7 +53,7 @@ class Loaded:
     model: str = "smol"
     slo: str = LOOSE
     description: str = "first"
-    duration: str = "5s"
+    duration: str = "1s"
 
     @property
     def stack(self) -> Path:

@@ -59,6 +59,7 @@ def test_a_server_that_is_good_enough_passes(machine: Loaded) -> None:
     page = (machine.root / "report.html").read_text()
     assert not re.search(r"(?:src|href)=|@import|url\(", page), "it needs something from elsewhere"
     assert page.count("<svg") >= 5
+    assert re.search(r"^smoke: .* [1-9]\d* answered, 0 failed", done.stderr, re.MULTILINE)
     assert "VIOLATED" not in (machine.root / "report.md").read_text()
 
 
@@ -76,7 +77,7 @@ async def test_a_slowed_server_breaks_its_promise(machine: Loaded, tmp_path: Pat
     """Each answer comes later than promised, and than in a stored run: exit 6, with the figures."""
     async with fault_proxy(machine.port) as proxy:
         proxy.always(Fault(latency=0.6))
-        slowed = Loaded(tmp_path, proxy.port, machine.weights)
+        slowed = Loaded(tmp_path, proxy.port, machine.weights, duration="3s")
         slowed.write(slo="{latency_p95: 400ms}")
         stored = slowed.root / "baseline.json"
         stored.write_text(run_of(1).model_dump_json())
@@ -89,12 +90,14 @@ async def test_a_slowed_server_breaks_its_promise(machine: Loaded, tmp_path: Pat
     assert {one["name"] for one in data["changes"] if one["worse"]} >= {"latency_p95"}
 
 
-def test_a_server_that_dies_is_seen(machine: Loaded) -> None:
+def test_a_server_that_dies_is_seen(machine: Loaded, tmp_path: Path) -> None:
     """Killed amid the run, it fails the test, though another process takes its place."""
-    running = machine.begin_load()
+    (model,) = machine.status()["models"]
+    longer = Loaded(tmp_path, machine.port, machine.weights, duration="5s")
+    longer.write()
+    running = longer.begin_load()
     busy = re.compile(r"^llamacpp:requests_processing [1-9]", re.MULTILINE)
     until(lambda: busy.search(httpx.get(f"http://127.0.0.1:{machine.port}/metrics", timeout=30).text))
-    (model,) = machine.status()["models"]
     os.kill(model["pid"], signal.SIGKILL)
     output, _ = running.communicate(timeout=200)
     assert running.returncode == ExitCode.VIOLATED

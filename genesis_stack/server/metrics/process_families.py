@@ -1,4 +1,4 @@
-"""Memory and processor of this process, against its budget.
+"""Memory, descriptors and processor of this process, against its budget.
 
 ProcSubset=pid hides /proc/stat and with it what prometheus_client's own collector needs, so everything is
 read from /proc/self and from the process's control group; see proc(5) and cgroups(7).
@@ -32,6 +32,7 @@ class ProcessFamilies:
         """The families of this instant."""
         yield _bytes("genesis_memory_resident_bytes", "Resident memory of the process.", _resident_bytes())
         yield _bytes("genesis_memory_budget_bytes", "Memory that the stack allows.", self._budget.memory)
+        yield GaugeMetricFamily("genesis_open_fds", "Open file descriptors.", _open_descriptors())
         yield CounterMetricFamily(
             "genesis_cpu_seconds", "Processor time of all threads.", time.process_time()
         )
@@ -56,6 +57,11 @@ class ProcessFamilies:
 
 def _bytes(name: str, text: str, value: int) -> Metric:
     return GaugeMetricFamily(name, text, value)
+
+
+def _open_descriptors() -> int:
+    """From proc(5) fd, without the one that this look itself opens."""
+    return sum(1 for _ in Path("/proc/self/fd").iterdir()) - 1
 
 
 def _resident_bytes() -> int:
