@@ -8,7 +8,9 @@ from pathlib import Path
 
 import click
 
+from genesis_stack.cli.completion import profiles
 from genesis_stack.cli.host import AS_JSON, STACK, host_options, lock_option, locked, open_host, say
+from genesis_stack.cli.narration import narration
 from genesis_stack.cli.stack import read_saved_plan, read_stack
 from genesis_stack.errors import GenesisError
 from genesis_stack.reconcile.apply import Host
@@ -18,7 +20,12 @@ from genesis_stack.spec.model import Stack, Weights
 
 @click.command()
 @STACK
-@click.option("--gate", metavar="PROFILE", help="Keep the change only if this load test passes.")
+@click.option(
+    "--gate",
+    metavar="PROFILE",
+    help="Keep the change only if this load test passes.",
+    shell_complete=profiles,
+)
 @lock_option
 @AS_JSON
 @host_options
@@ -32,18 +39,22 @@ def apply(
     backend: str | None,
 ) -> None:
     """Make the host match STACK, which may also be a plan saved by `plan -o`."""
-    host = open_host(root, backend)
-    saved = read_saved_plan(stack)
-    path = Path(saved.stack) if saved is not None else stack
-    parsed, source = read_stack(path, host.layout)
-    prove = None if gate is None else proof_by_load(path, gate)
     start = time.monotonic()
-    with locked(host.layout, lock_timeout):
-        expected = saved.fingerprint if saved is not None else None
-        done = host.apply(
-            parsed, source, lambda wanted: fetch(host, wanted, path), expected=expected, prove=prove
-        )
-        generation = host.transaction.generations.current()
+    with narration() as story:
+        host = open_host(root, backend, story.say)
+        saved = read_saved_plan(stack)
+        path = Path(saved.stack) if saved is not None else stack
+        parsed, source = read_stack(path, host.layout)
+        prove = None if gate is None else story.silent_in(proof_by_load(path, gate))
+        with locked(host.layout, lock_timeout):
+            done = host.apply(
+                parsed,
+                source,
+                story.silent_in(lambda wanted: fetch(host, wanted, path)),
+                expected=saved.fingerprint if saved is not None else None,
+                prove=prove,
+            )
+            generation = host.transaction.generations.current()
     if as_json:
         steps = [{"action": step.action, "target": step.target, "reason": step.reason} for step in done.steps]
         click.echo(json.dumps({"schema_version": 1, "generation": generation, "steps": steps}, indent=2))

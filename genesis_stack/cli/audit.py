@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from genesis_stack.cli.colour import show
+from genesis_stack.cli.completion import applied_models
 from genesis_stack.cli.host import AS_JSON, host_options, model_address, open_host
 from genesis_stack.errors import ExitCode, GenesisError
 
@@ -24,7 +26,11 @@ def audit() -> None:
 
 @audit.command()
 @click.argument("files", nargs=-1, type=click.Path(path_type=Path, exists=True, dir_okay=False))
-@click.option("--model", help="Read the record of this model, wherever its server keeps it.")
+@click.option(
+    "--model",
+    help="Read the record of this model, wherever its server keeps it.",
+    shell_complete=applied_models,
+)
 @click.option(
     "--anchor", "anchors", multiple=True, help="A hash noted earlier, or its beginning; must occur."
 )
@@ -132,8 +138,7 @@ def _tell(report: Report) -> None:
         click.echo(f"note: {report.lost} records were lost while they could not be written")
     if report.broken is not None:
         where = f"line {report.broken.line}: " if report.broken.line else ""
-        click.secho("broken: ", fg="red", nl=False)
-        click.echo(f"{where}{report.broken.reason}")
+        show(click.style("broken: ", fg="red") + where + report.broken.reason)
         return
     click.echo(f"{report.records} records of {report.requests} requests, unbroken")
     if report.head is not None:

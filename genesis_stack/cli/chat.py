@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from genesis_stack.cli.completion import applied_models
 from genesis_stack.cli.host import AS_JSON, host_options, model_address, open_host, say
 from genesis_stack.errors import GenesisError
 
@@ -41,7 +42,7 @@ class Answer:
 
 
 @click.command()
-@click.argument("model", required=False)
+@click.argument("model", required=False, shell_complete=applied_models)
 @click.option("-m", "--message", help="Ask this one question and end; for scripts.")
 @click.option("--system", help="System prompt.")
 @click.option(

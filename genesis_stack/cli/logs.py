@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import click
 
+from genesis_stack.cli.colour import coloured
+from genesis_stack.cli.completion import applied_models
 from genesis_stack.cli.host import host_options, model_address, open_host
 
 
 @click.command()
-@click.argument("model", required=False)
+@click.argument("model", required=False, shell_complete=applied_models)
 @click.option("-f", "--follow", is_flag=True, help="Go on with new lines until Ctrl-C.")
 @click.option("-n", "--lines", type=click.IntRange(min=0), default=100, help="How many of the last lines.")
 @host_options
@@ -42,7 +43,7 @@ def logs(*, model: str | None, follow: bool, lines: int, root: Path | None, back
 def _on_terminal() -> Callable[[str], str]:
     from genesis_stack.protocol.log_entry import HEAD, text_of
 
-    colours = "NO_COLOR" not in os.environ
+    colours = coloured(sys.stdout)
 
     def shown(line: str) -> str:
         """What is no entry, as the words of a library, stays as it is."""

@@ -23,11 +23,11 @@ def migrate(*, stack: Path, check: bool, as_json: bool) -> int:
     """
     from genesis_stack import durable
     from genesis_stack.spec.load import loads
-    from genesis_stack.spec.migration import CURRENT, migrated
+    from genesis_stack.spec.migration import CURRENT, MIGRATIONS, migrated
     from genesis_stack.spec.source import read
 
     old = read(stack)
-    new = migrated(old)
+    new = migrated(old, MIGRATIONS, CURRENT)
     changes = new.text != old.text
     if changes:
         loads(new.text, str(stack))

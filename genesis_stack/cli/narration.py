@@ -6,55 +6,74 @@ import contextlib
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final, Protocol
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Final, ParamSpec
 
 from genesis_stack.cli.host import say
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
+P = ParamSpec("P")
 QUIET: Final = 15.0
 """Seconds without a line after which a pipe is told what is being waited for."""
 
 
-class Narration(Protocol):
+class Narration(ABC):
     """Takes the lines of a story, and shows that it goes on."""
 
+    @abstractmethod
     def say(self, text: str) -> None:
         """Tell one line; what it says goes on until the next."""
 
-    def paused(self) -> contextlib.AbstractContextManager[None]:
-        """While something else shows its own progress."""
+    @abstractmethod
+    def silence(self) -> None:
+        """Show nothing more until the next line."""
+
+    def silent_in(self, work: Callable[P, None]) -> Callable[P, None]:
+        """The same work, which shows its own progress."""
+
+        def silent(*words: P.args, **named: P.kwargs) -> None:
+            self.silence()
+            work(*words, **named)
+
+        return silent
 
 
 @contextlib.contextmanager
 def narration() -> Iterator[Narration]:
     """A narration of what happens in this context."""
-    told = _Moving() if sys.stderr.isatty() else _Lines()
+    if sys.stderr.isatty():
+        moving = _Moving()
+        try:
+            yield moving
+        finally:
+            moving.silence()
+        return
+    ended = threading.Event()
+    lines = _Lines()
+    thread = threading.Thread(target=lines.remind, args=(ended,), daemon=True)
+    thread.start()
     try:
-        yield told
+        yield lines
     finally:
-        told.end()
+        ended.set()
+        thread.join()
 
 
-class _Moving:
+class _Moving(Narration):
     """On a terminal: the lines so far, and below them the last one with a spinner and its seconds."""
 
     def __init__(self) -> None:
         self._bar: Progress | None = None
 
     def say(self, text: str) -> None:
-        self.end()
+        self.silence()
         say(text)
         self._start(text)
 
-    @contextlib.contextmanager
-    def paused(self) -> Iterator[None]:
-        self.end()
-        yield
-
-    def end(self) -> None:
+    def silence(self) -> None:
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
@@ -69,29 +88,21 @@ class _Moving:
         self._bar.start()
 
 
-class _Lines:
+class _Lines(Narration):
     """In a pipe: the lines, and one every `QUIET` seconds while nothing new happens."""
 
     def __init__(self) -> None:
         self._last: tuple[str, float] | None = None
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._remind, daemon=True)
-        self._thread.start()
 
     def say(self, text: str) -> None:
         self._last = text.partition("\n")[0], time.monotonic()
         say(text)
 
-    @contextlib.contextmanager
-    def paused(self) -> Iterator[None]:
+    def silence(self) -> None:
         self._last = None
-        yield
 
-    def end(self) -> None:
-        self._ended.set()
-        self._thread.join()
-
-    def _remind(self) -> None:
-        while not self._ended.wait(QUIET):
+    def remind(self, ended: threading.Event) -> None:
+        """Tell from time to time, until `ended`, what is being waited for."""
+        while not ended.wait(QUIET):
             if (last := self._last) is not None and (seconds := time.monotonic() - last[1]) >= QUIET:
                 say(f"{last[0]} ({seconds:.0f} s)")

@@ -8,17 +8,34 @@ from pathlib import Path
 
 import click
 
+from genesis_stack.cli.colour import show
 from genesis_stack.cli.host import AS_JSON, host_options, open_host, ssh_options
+from genesis_stack.cli.watching import watch
 from genesis_stack.errors import ExitCode
+from genesis_stack.reconcile.apply import Host
 from genesis_stack.reconcile.status import ModelStatus, Status, read_status
 
 COLUMNS = ("MODEL", "ADDRESS", "STATE", "HEALTH", "UPTIME", "MEMORY", "REQUESTS", "TOKENS/S", "TTFT")
+COLOURS = {
+    **dict.fromkeys(("in sync", "healthy", "running", "ready"), "green"),
+    **dict.fromkeys(("starting", "draining", "unloaded", "interrupted", "nothing applied"), "yellow"),
+    **dict.fromkeys(("drifted", "not healthy", "failed", "absent", "unreachable", "down"), "red"),
+}
+"""Words of sync, state and health by how good they are."""
 
 
 @click.command()
 @click.option("--all", "everywhere", is_flag=True, help="Of every host of the stack, asked over SSH.")
 @click.option(
     "--stack", type=click.Path(path_type=Path), help="What names the hosts; absent: the one applied."
+)
+@click.option("--watch", "watching", is_flag=True, help="Look again and again, until Ctrl-C.")
+@click.option(
+    "--interval",
+    type=click.FloatRange(min=0.1),
+    default=2.0,
+    show_default=True,
+    help="Seconds between two looks of --watch.",
 )
 @AS_JSON
 @ssh_options
@@ -27,29 +44,43 @@ def status(
     *,
     everywhere: bool,
     stack: Path | None,
+    watching: bool,
+    interval: float,
     as_json: bool,
     sudo: bool,
     ssh_config: Path | None,
     root: Path | None,
     backend: str | None,
 ) -> int:
-    """Show sync and health of every model."""
+    """Show sync and health of every model.
+
+    With --watch a terminal shows them live; into a pipe goes one text, or one line of JSON, a look.
+    """
+    if everywhere and watching:
+        raise click.UsageError("--watch looks at this machine alone: leave out --all")
     host = open_host(root, backend)
     if everywhere:
         from genesis_stack.cli.elsewhere import tell_all
         from genesis_stack.fleet.ssh import Reach
 
         return tell_all(stack, host, Reach(sudo, ssh_config), as_json=as_json)
-    found = read_status(host)
-    click.echo(json.dumps(found.as_json(), indent=2) if as_json else _text(found))
+    if watching:
+        watch(lambda: _shown(host, as_json=as_json, indent=None), interval, screen=not as_json)
+    else:
+        show(_shown(host, as_json=as_json, indent=2))
     return ExitCode.OK
+
+
+def _shown(host: Host, *, as_json: bool, indent: int | None) -> str:
+    found = read_status(host)
+    return json.dumps(found.as_json(), indent=indent) if as_json else _text(found)
 
 
 def _text(found: Status) -> str:
     health = "healthy" if found.healthy else "not healthy"
     generation = "none" if found.generation is None else str(found.generation)
     where = f"stack {found.stack or '-'}, generation {generation}, backend {found.backend}"
-    lines = [f"{where}: {found.sync}, {health}", *_table(found.models)]
+    lines = [f"{where}: {_painted(found.sync)}, {_painted(health)}", *_table(found.models)]
     lines += [f"{model.model}: {model.event}" for model in found.models if model.event]
     lines += [f"drift: {drift}" for drift in found.drift]
     lines += [f"not enforced: {note}" for note in found.notes]
@@ -61,7 +92,16 @@ def _table(models: Sequence[ModelStatus]) -> list[str]:
         return []
     rows = [COLUMNS, *(_row(model) for model in models)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+    return ["  ".join(map(_cell, range(len(row)), row, widths)).rstrip() for row in rows]
+
+
+def _cell(column: int, text: str, width: int) -> str:
+    padded = text.ljust(width)
+    return padded.replace(text, _painted(text), 1) if COLUMNS[column] in {"STATE", "HEALTH"} else padded
+
+
+def _painted(word: str) -> str:
+    return click.style(word, fg=COLOURS[word]) if word in COLOURS else word
 
 
 def _row(model: ModelStatus) -> tuple[str, ...]:

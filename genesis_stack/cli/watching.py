@@ -12,10 +12,13 @@ import click
 from genesis_stack.cli.colour import coloured, show
 
 
-def watch(look: Callable[[], str], seconds: float) -> None:
-    """Show what `look` returns every so many seconds; Ctrl-C is the way to end it."""
+def watch(look: Callable[[], str], seconds: float, *, screen: bool) -> None:
+    """Show what `look` returns every so many seconds; Ctrl-C is the way to end it.
+
+    A terminal shows one screen that changes, if `screen` is wanted.
+    """
     with contextlib.suppress(KeyboardInterrupt):
-        if sys.stdout.isatty():
+        if screen and sys.stdout.isatty():
             _on_screen(look, seconds)
         else:
             while True:

@@ -17,7 +17,7 @@ from genesis_stack.reconcile.execute import Say
 from genesis_stack.reconcile.generations import GenerationError, Generations
 from genesis_stack.reconcile.plan import make_plan
 from genesis_stack.reconcile.state import read_state
-from genesis_stack.reconcile.steps import Action, Plan
+from genesis_stack.reconcile.steps import Action, Plan, summary
 from genesis_stack.reconcile.transaction import Prove, Transaction
 from genesis_stack.render.access import keys_path
 from genesis_stack.spec.model import Stack
@@ -94,6 +94,8 @@ class Host:
                 "the host or the stack changed since this plan was made", hint="make a new plan and read it"
             )
         _check_blockers(plan)
+        if not plan.empty:
+            self.say(summary(plan))
         fetched = tuple(step.target for step in plan.steps if step.action is Action.FETCH)
         if fetched:
             fetch(stack)
@@ -103,11 +105,11 @@ class Host:
         return plan
 
     def _generation(self, desired: Desired) -> int:
-        """The current generation when it is this very stack, otherwise a new one."""
+        """The generation in force, or the last that was, if it is this very stack; otherwise a new one."""
         generations = Generations(self.layout)
-        current = generations.current()
-        if current is not None and generations.load(current) == desired:
-            return current
+        known = generations.current() or generations.last_applied()
+        if known is not None and generations.load(known) == desired:
+            return known
         return generations.add(desired)
 
     def rollback(self, number: int) -> Plan:

@@ -66,6 +66,12 @@ class _Watch:
         """Whether it has been ready for long enough."""
         return self.ready_at is not None and now - self.ready_at >= self.service.min_healthy
 
+    def story(self) -> str:
+        """What is being waited for, in a few words."""
+        if self.ready_at is None or not self.service.min_healthy:
+            return self.last.status
+        return f"{self.last.status}, and kept if it stays so for {self.service.min_healthy:g} s"
+
     def verdict(self) -> str:
         """Why it is not healthy yet."""
         if self.ready_at is not None:
@@ -115,9 +121,9 @@ def gate(services: Sequence[Service], backend: Backend, say: Callable[[str, str]
             health = backend.health(watch.service)
             now = time.monotonic()
             watch.look(seen.get(model, ObservedService(Phase.ABSENT)), health, now)
-            if told.get(model) != health.status:
-                told[model] = health.status
-                say(model, health.status)
+            if told.get(model) != (story := watch.story()):
+                told[model] = story
+                say(model, story)
             if watch.done(now):
                 del waiting[model]
             elif now - start > watch.service.deadline:

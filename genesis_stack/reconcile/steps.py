@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
@@ -30,6 +31,7 @@ class Action(StrEnum):
     START_MONITOR = "start monitor"  # start a program that watches
     RELOAD_MONITOR = "reload monitor"  # let it read its configuration again
     TELL = "tell"  # let somebody else's program read its files again
+    RECORD = "record"  # say again which generation is in force
 
 
 MONITORS: Final = frozenset({Action.START_MONITOR, Action.RELOAD_MONITOR, Action.TELL})
@@ -118,6 +120,13 @@ def to_json(plan: Plan, saved: SavedPlan | None = None) -> str:
     data["blockers"] = list(plan.blockers)
     data["notes"] = list(plan.notes)
     return json.dumps(data, indent=2) + "\n"
+
+
+def summary(plan: Plan) -> str:
+    """How much there is to do: `7 steps: fetch 1, write 4, reload 1, start 1`."""
+    counts = Counter(str(step.action) for step in plan.steps)
+    count = "1 step" if len(plan.steps) == 1 else f"{len(plan.steps)} steps"
+    return f"{count}: " + ", ".join(f"{action} {number}" for action, number in counts.items())
 
 
 def to_text(plan: Plan) -> str:

@@ -120,9 +120,11 @@ class _Reader:
         """The value that starts with `event`."""
         self.positions.values[path] = mark = _mark(event)
         if len(path) > MOST_DEPTH:
-            self.stop(mark, path, f"is nested more than {MOST_DEPTH} levels deep")
+            what = f"is nested more than {MOST_DEPTH} levels deep"
+            self.stop(mark, path, what, "no setting is that deep: look for brackets that are not closed")
         if len(self.positions.values) > MOST_VALUES:
-            self.stop(mark, path, f"is value number {MOST_VALUES + 1}: a stack has fewer")
+            what = f"is value number {MOST_VALUES + 1}: a stack has fewer"
+            self.stop(mark, path, what, "split it into one stack a host")
         self.refuse_indirection(event, path)
         match event:
             case yaml.MappingStartEvent():
@@ -153,7 +155,8 @@ class _Reader:
         """A key's text; a key that is no text is reported, and read as what is written."""
         mark = _mark(event)
         if not isinstance(event, yaml.ScalarEvent):
-            self.stop(mark, path, "a key must be text, not an alias, list or mapping")
+            what = "a key must be text, not an alias, list or mapping"
+            self.stop(mark, path, what, "write the key as a word before the colon")
         self.refuse_indirection(event, path)
         if event.value == "<<" and not event.style:
             self.merged.add(path)
@@ -206,9 +209,9 @@ class _Reader:
         if getattr(event, "tag", None) is not None:
             self.complain(_mark(event), path, "YAML tags (!…) are not supported", "remove it")
 
-    def stop(self, mark: Mark, path: Path, what: str) -> NoReturn:
+    def stop(self, mark: Mark, path: Path, what: str, hint: str) -> NoReturn:
         """Report what makes the rest not worth reading."""
-        self.complain(mark, path, what)
+        self.complain(mark, path, what, hint)
         raise _StopReadingError
 
     def complain(self, mark: Mark, path: Path, what: str, hint: str | None = None) -> None:

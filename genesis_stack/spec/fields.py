@@ -79,12 +79,17 @@ Name = Annotated[
 """A name that is safe in a unit file, a path, a URL and a metric label."""
 
 AlertName = Annotated[
-    str, Pattern(r"^[A-Z][A-Za-z0-9]{0,63}$", "an alert name in CamelCase, such as HighLatency")
+    str, Pattern(
+        r"^[A-Z][A-Za-z0-9]{0,63}$",
+        "an alert name in CamelCase, such as HighLatency",
+        "begin it with a capital, and use letters and digits alone",
+    ),
 ]
 
 ONE_LINE: Final = Pattern(
     r"^[^\u0000-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069\ud800-\udfff]{0,500}$",
     "one line of text without control characters, at most 500 characters",
+    "write it on one line, and shorter",
 )
 
 Line = Annotated[str, ONE_LINE]

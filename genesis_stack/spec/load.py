@@ -13,11 +13,11 @@ from pathlib import Path as FilePath
 
 from pydantic import ValidationError
 
+from genesis_stack.spec import migration
 from genesis_stack.spec import source as files
 from genesis_stack.spec.checks import Declared, Finding, check
 from genesis_stack.spec.document import Document, parse
 from genesis_stack.spec.effective import resolve
-from genesis_stack.spec.migration import of_another_version
 from genesis_stack.spec.model import Stack
 from genesis_stack.spec.problems import MOST_PROBLEMS, InvalidStackError, Problem, show_path
 from genesis_stack.spec.remainder import remainder
@@ -43,9 +43,9 @@ def _stack(source: files.Source) -> Stack:
     document = parse(source)
     problems = list(document.problems)
     if document.complete and document.content is None:
-        what, hint = "is empty", "examples/first-light/stack.yaml is a short one to start from"
+        what, hint = "is empty", "`genesis-stack init` writes a stack to start from"
         problems.append(Problem(document.name, 1, 1, "", what, hint))
-    elif (other := of_another_version(document)) is not None:
+    elif (other := _other_version(document)) is not None:
         problems.append(other)  # whatever else is unknown there may be right in its own version
     elif document.complete:
         stack, judged = _judge(document)
@@ -53,6 +53,10 @@ def _stack(source: files.Source) -> Stack:
         if stack is not None and not problems:
             return resolve(stack)
     raise InvalidStackError(problems)
+
+
+def _other_version(document: Document) -> Problem | None:
+    return migration.of_another_version(document, migration.MIGRATIONS, migration.CURRENT)
 
 
 def _judge(document: Document) -> tuple[Stack | None, list[Problem]]:

@@ -32,7 +32,7 @@ class Migration:
 MIGRATIONS: Final[tuple[Migration, ...]] = ()
 
 
-def migrated(source: Source, migrations: Sequence[Migration] = MIGRATIONS, current: str = CURRENT) -> Source:
+def migrated(source: Source, migrations: Sequence[Migration], current: str) -> Source:
     """The text in the current version; the very same text if it is of that version already.
 
     Raises:
@@ -45,9 +45,7 @@ def migrated(source: Source, migrations: Sequence[Migration] = MIGRATIONS, curre
     return source
 
 
-def of_another_version(
-    document: Document, migrations: Sequence[Migration] = MIGRATIONS, current: str = CURRENT
-) -> Problem | None:
+def of_another_version(document: Document, migrations: Sequence[Migration], current: str) -> Problem | None:
     """What to do about a stack that is of an older version or of a newer one; None for any other."""
     found = document.content.get(_KEY) if isinstance(document.content, dict) else None
     number, newest = _number(found), _number(current)

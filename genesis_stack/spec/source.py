@@ -24,7 +24,7 @@ _BIDI: Final = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069
 _REASONS: Final = {
     errno.ENOENT: (
         "no such file",
-        "give the stack's path, or write one: examples/first-light/stack.yaml is short",
+        "give the path of a stack, or let `genesis-stack init` write one",
     ),
     errno.EACCES: ("permission denied", "make it readable for the user who runs this"),
     errno.EISDIR: ("is a directory", "give the file in it"),

@@ -55,7 +55,7 @@ def problem_of(detail: ErrorDetails, document: Document, root: type[BaseModel]) 
             return path, _unknown(path, document, root)
         case _:
             at = document.positions.known(path)
-            return at, _wrong(detail, at, document, is_key=_KEY in detail["loc"])
+            return at, _wrong(detail, at, document, root, is_key=_KEY in detail["loc"])
 
 
 def _missing(path: Path, document: Document, root: type[BaseModel]) -> Problem:
@@ -71,7 +71,9 @@ def _unknown(path: Path, document: Document, root: type[BaseModel]) -> Problem:
     return Problem(document.name, mark.line, mark.column, show_path(path), UNKNOWN_KEY, hint)
 
 
-def _wrong(detail: ErrorDetails, path: Path, document: Document, *, is_key: bool) -> Problem:
+def _wrong(
+    detail: ErrorDetails, path: Path, document: Document, root: type[BaseModel], *, is_key: bool
+) -> Problem:
     context = detail.get("ctx", {})
     given = detail["input"]
     hint = context.get("hint")
@@ -87,7 +89,17 @@ def _wrong(detail: ErrorDetails, path: Path, document: Document, *, is_key: bool
     else:
         what = detail["msg"] + _given(given, shown=False)
     mark = document.positions.of_key(path) if is_key else document.positions.of_value(path)
+    hint = hint or _description(path, root)
     return Problem(document.name, mark.line, mark.column, show_path(path), what, hint)
+
+
+def _description(path: Path, root: type[BaseModel]) -> str | None:
+    """What the key at a path, or the list around it, is for."""
+    if not path:
+        return "`genesis-stack init` writes a stack to start from"
+    keys = [part for part in path if isinstance(part, str)]
+    fields = fields_at(tuple(path[: path.index(keys[-1])]), root) if keys else {}
+    return fields[keys[-1]].description if keys and keys[-1] in fields else None
 
 
 def _given(value: object, *, shown: bool) -> str:

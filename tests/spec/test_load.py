@@ -188,7 +188,7 @@ def test_problems_are_data_too() -> None:
             "column": 11,
             "path": "models.a.port",
             "what": "must be at least 1, not 0",
-            "hint": None,
+            "hint": "TCP port of its OpenAI-compatible API; each model has its own.",
         },
     ]
 

@@ -22,7 +22,7 @@ def place(problem: Problem) -> tuple[int, int, str]:
 
 @pytest.mark.parametrize("stack", STACKS, ids=lambda path: path.stem)
 def test_every_problem_is_named_with_its_line_and_column_in_one_pass(stack: Path) -> None:
-    """What the file says is wrong with it is found, all of it and nothing else."""
+    """What the file says is wrong with it is found, all of it and nothing else, each with what to do."""
     expected = EXPECTED.findall(stack.read_text())
     with pytest.raises(InvalidStackError) as caught:
         load(stack)
@@ -32,3 +32,4 @@ def test_every_problem_is_named_with_its_line_and_column_in_one_pass(stack: Path
         said = [f"{p.what} {p.hint}" for p in found if place(p) == (int(row), int(column), path)]
         assert any(words in text for text in said), (words, said)
     assert caught.value.exit_code is ExitCode.INVALID_CONFIG
+    assert [str(problem) for problem in found if not problem.hint] == []

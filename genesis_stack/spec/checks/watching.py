@@ -69,7 +69,7 @@ def _receiver(path: Path, receiver: Receiver) -> Iterator[Finding]:
     if receiver.webhook is not None and (receiver.webhook.url is None) == (
         receiver.webhook.url_secret is None
     ):
-        yield Finding((*path, "webhook"), "needs one of url and url_secret", None, at_key=True)
+        yield Finding((*path, "webhook"), "needs one of url and url_secret", "give it one", at_key=True)
 
 
 def _unreadable(path: Path, alertmanager: Alertmanager) -> Iterator[Finding]:
@@ -149,4 +149,5 @@ def _tuned(path: Path, alert: Alert, unit: str | None) -> Iterator[Finding]:
         yield Finding((*path, "threshold"), "this alert has no threshold", "remove it")
     elif alert.threshold.unit not in {unit, "number"}:
         wanted = {"seconds": "a duration such as 10s", "fraction": "a share such as 1%", "number": "a number"}
-        yield Finding((*path, "threshold"), f"must be {wanted[unit]} for this alert")
+        what, hint = f"must be {wanted[unit]} for this alert", "the alert compares it in that unit"
+        yield Finding((*path, "threshold"), what, hint)
