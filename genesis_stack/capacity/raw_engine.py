@@ -146,7 +146,11 @@ def main() -> None:
     if not model:
         sys.exit(f"llama.cpp cannot load {path}")
     for trial in json.loads(trials):
-        print(json.dumps(asdict(measure(model, Trial(**trial)))), flush=True)  # noqa: T201 -- its answer
+        try:
+            speed = measure(model, Trial(**trial))
+        except (MemoryError, RuntimeError) as error:
+            sys.exit(f"{error}, with {trial}")
+        print(json.dumps(asdict(speed)), flush=True)  # noqa: T201 -- its answer
 
 
 if __name__ == "__main__":

@@ -131,6 +131,8 @@ class Tuner:
 
     def _kv_cache(self) -> None:
         other = "f16" if self._now.kv_cache == "q8_0" else "q8_0"
+        if not self._engine.flash_attention:  # llama.cpp has no q8_0 without it
+            return
         if not self._fits(self._with(kv_cache=other)):
             self._skipped.append(f"kv_cache {other}: it does not fit the memory budget")
             return
