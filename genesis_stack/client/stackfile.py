@@ -5,14 +5,15 @@ The only module of the client that knows stacks; everything else works without o
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from genesis_stack.client.config import Endpoint, LocalLLMConfig
 from genesis_stack.client.errors import ConfigurationError
 from genesis_stack.errors import GenesisError
-from genesis_stack.spec.effective import hosts_of, on_host
+from genesis_stack.spec.effective import gateway_on, hosts_of, name_of, on_host
+from genesis_stack.spec.http import Gateway
 from genesis_stack.spec.load import load
 from genesis_stack.spec.model import Model, Stack
 
@@ -52,14 +53,13 @@ def config_from_stack(
 def _endpoints(stack: Stack, allowed: list[str], here: str | None) -> list[Endpoint]:
     """Every server of the allowed models: of this host, or of all, behind the gateway if there is one."""
     if stack.gateway is not None and here is None:
-        scheme = "https" if stack.gateway.tls else "http"
-        url = _url(scheme, stack.gateway.listen, stack.gateway.port, None)
-        return [_endpoint(url, name, stack.models[name]) for name in allowed]
+        urls = dict.fromkeys(_gateways(stack, stack.gateway))
+        return [_endpoint(url, name, stack.models[name]) for name in allowed for url in urls]
     scheme = "https" if stack.http.tls else "http"
     found = []
     for host in hosts_of(stack) if here is None else [here]:
         part = on_host(stack, host)
-        reached_by = _name_of(stack, host) if here is None else None
+        reached_by = name_of(stack, host) if host is not None and here is None else None
         for name in allowed:
             if name in part.models:
                 model = part.models[name]
@@ -69,16 +69,16 @@ def _endpoints(stack: Stack, allowed: list[str], here: str | None) -> list[Endpo
     return found
 
 
+def _gateways(stack: Stack, gateway: Gateway) -> Iterator[str]:
+    scheme = "https" if gateway.tls else "http"
+    for host in hosts_of(stack):
+        if gateway_on(stack, host) is not None:
+            name = None if host is None else name_of(stack, host)
+            yield _url(scheme, gateway.listen, gateway.port, name)
+
+
 def _endpoint(url: str, name: str, model: Model) -> Endpoint:
     return Endpoint(url=url, model=name, task=model.task, tags=model.tags, sha256=model.weights.sha256)
-
-
-def _name_of(stack: Stack, host: str | None) -> str | None:
-    """The name by which other machines reach a host; None for this machine."""
-    if host is None:
-        return None
-    entry = stack.hosts[host]
-    return urlsplit(entry.address).hostname if entry.address else entry.hostname or host
 
 
 def _url(scheme: str, address: str, port: int, name: str | None) -> str:

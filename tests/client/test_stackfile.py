@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from genesis_stack.client import ConfigurationError, LocalLLMClient
+from genesis_stack.client.stackfile import config_from_stack
 
 REFERENCE = Path(__file__).parents[2] / "stack.yaml"
 
@@ -40,6 +41,24 @@ def test_several_hosts_are_replicas_under_their_names(tmp_path: Path) -> None:
         "http://one.example:8000",
         "http://two.example:9000",
     ]
+
+
+def test_a_gateway_on_several_hosts_is_several_replicas(tmp_path: Path) -> None:
+    """Whoever loses one of them has the other."""
+    path = tmp_path / "stack.yaml"
+    gateway = "gateway: {listen: 0.0.0.0, port: 8080, hosts: [one, two]}\n"
+    path.write_text(HOSTS + "  three: {}\n" + gateway)
+    config = LocalLLMClient.from_stack(path, client="app").config
+    urls = [endpoint.url for endpoint in config.endpoints]
+    assert urls == ["http://one.example:8080", "http://two.example:8080"]
+
+
+def test_a_host_can_call_its_own_servers_alone(tmp_path: Path) -> None:
+    """Past the gateway, on its own loopback: what a change on this very host is proved with."""
+    path = tmp_path / "stack.yaml"
+    path.write_text(HOSTS + "gateway: {listen: 0.0.0.0, port: 8080}\n")
+    config = config_from_stack(path, "app", {}, host="two")
+    assert [endpoint.url for endpoint in config.endpoints] == ["http://127.0.0.1:9000"]
 
 
 def test_settings_go_before_the_stack() -> None:
