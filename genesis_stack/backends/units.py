@@ -73,13 +73,25 @@ def observed(service: Unit, socket: Unit, declared: Mapping[str, str]) -> Observ
 
 
 def observed_monitor(service: Unit, declared: Mapping[str, str]) -> ObservedService:
-    """A program that opens its own port, from its service unit."""
+    """A program that opens its own port, from its service unit; or a timer, which has no process."""
+    if service["Id"].endswith(".timer"):
+        return _observed_timer(service)
     socket = {
         "UnitFileState": service.get("UnitFileState", ""),
         "ActiveState": "active",
         "NeedDaemonReload": "no",
     }
     return observed(service, socket, declared)
+
+
+def _observed_timer(timer: Unit) -> ObservedService:
+    if timer.get("LoadState") != "loaded":
+        return ObservedService(Phase.ABSENT, enabled=False)
+    return ObservedService(
+        PHASES.get(timer["ActiveState"], Phase.STOPPED),
+        enabled=timer["UnitFileState"] == "enabled",
+        stale=timer["NeedDaemonReload"] == "yes",
+    )
 
 
 def _unix_time(monotonic_us: int) -> float | None:

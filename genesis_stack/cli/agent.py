@@ -21,14 +21,7 @@ if TYPE_CHECKING:
 
 @click.group(name="agent")
 def agent() -> None:
-    """Follow the branch that the applied stack names under `gitops`.
-
-    \b
-    genesis-stack agent run-once             what the timer does
-    genesis-stack agent status               what is in force, and what stands against the rest
-    genesis-stack agent suspend --reason "disk is being replaced"
-    genesis-stack agent resume
-    """  # noqa: D301 -- click's own mark for lines that stay as they are
+    """Follow the branch that the applied stack names under `gitops`."""
 
 
 @agent.command(name="run-once")

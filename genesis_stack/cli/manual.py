@@ -171,6 +171,27 @@ MANUALS: Final[dict[str, Manual]] = {
     "rollback": Manual(
         (("rollback", "to what ran before"), ("rollback 3", "to generation 3 of `history`")), _CHANGING
     ),
+    "agent": Manual((("agent status", "what is in force, and what the branch holds"),)),
+    "agent run-once": Manual(
+        (("agent run-once", "what the timer does each minute"),),
+        (
+            ExitCode.ROLLED_BACK,
+            ExitCode.ROLLBACK_FAILED,
+            ExitCode.CHECKSUM,
+            ExitCode.LOCKED,
+            ExitCode.BAD_SIGNATURE,
+            ExitCode.INVALID_CONFIG,
+        ),
+    ),
+    "agent status": Manual((("agent status --json", "the agent's whole record"),)),
+    "agent suspend": Manual((('agent suspend --reason "its disk is replaced"', "follow and heal nothing"),)),
+    "agent resume": Manual(
+        (
+            ("agent resume", "follow the branch again, and try again what failed"),
+            ("agent resume --adopt 3f9ac0d2b1e4", "follow a branch that was moved on purpose"),
+        ),
+        (ExitCode.LOCKED,),
+    ),
     "clients": Manual((("clients add my-app", "issue a key to a declared client"),)),
     "clients list": Manual((("clients list", "every key, without the keys"),)),
     "clients add": Manual(

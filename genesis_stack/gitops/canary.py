@@ -20,6 +20,7 @@ from genesis_stack import process
 from genesis_stack.errors import ExitCode, GenesisError
 from genesis_stack.gitops.board import Board, BranchBoard, UrlBoard
 from genesis_stack.gitops.repository import Repository
+from genesis_stack.gitops.signatures import Signers
 from genesis_stack.layout import Layout
 from genesis_stack.spec.model import Stack
 
@@ -67,24 +68,22 @@ class SignedVerdict(_Frozen):
 class Canary:
     """The canary of a stack as one of its hosts sees it.
 
-    `here` is this host and `host` the canary. `signers` is the file of allowed signers, None where
-    signatures are not asked for; `key` is this host's own, which only the canary needs.
+    `here` is this host and `host` the canary. `signers` is None where signatures are not asked for; `key`
+    is this host's own, which only the canary needs.
     """
 
     stack: str
     host: str
     here: str
     board: Board
-    signers: Path | None
+    signers: Signers | None
     key: Path
 
     @classmethod
-    def of(
-        cls, stack: Stack, here: str, repository: Repository, layout: Layout, signers: Path
-    ) -> Self | None:
-        """The canary that the stack declares, if it does."""
+    def of(cls, stack: Stack, here: str | None, repository: Repository, layout: Layout) -> Self | None:
+        """The canary that the stack declares, if it does; `here` is the name of this host."""
         gitops = stack.gitops
-        if gitops is None or gitops.canary is None:
+        if gitops is None or gitops.canary is None or here is None:
             return None
         declared = gitops.canary
         board: Board
@@ -92,7 +91,7 @@ class Canary:
             board = UrlBoard(declared.report, layout.secrets / TOKEN)
         else:
             board = BranchBoard(repository, f"refs/heads/{NAMESPACE}/{gitops.branch}/{stack.name}")
-        trusted = None if gitops.verify == "off" else signers
+        trusted = None if gitops.verify == "off" else Signers.of(layout)
         return cls(stack.name, declared.host, here, board, trusted, layout.secrets / KEY)
 
     @property
@@ -158,12 +157,13 @@ class Canary:
         with tempfile.NamedTemporaryFile("w", prefix="genesis-verdict-") as signature:
             signature.write(signed.signature or "")
             signature.flush()
-            who = ("-I", self.host, "-n", NAMESPACE, "-s", signature.name)
-            argv = ("ssh-keygen", "-Y", "verify", "-f", self.signers, *who)
+            revoked = ("-r", self.signers.revoked) if self.signers.revoked.exists() else ()
+            who = ("-I", self.host, "-n", NAMESPACE, "-s", signature.name, *revoked)
+            argv = ("ssh-keygen", "-Y", "verify", "-f", self.signers.ssh, *who)
             done = process.run(argv, check=False, input_text=signed.verdict)
         if done.returncode != 0:
             said = (done.stderr or done.stdout).strip().splitlines()[-1:] or ["ssh-keygen says nothing"]
             raise BadVerdictError(
                 f"the verdict of the canary {self.host} is not signed by it: {said[0]}",
-                hint=f'{self.signers} needs a line `{self.host} namespaces="{NAMESPACE}" ssh-ed25519 …`',
+                hint=f'{self.signers.ssh} needs a line `{self.host} namespaces="{NAMESPACE}" ssh-ed25519 …`',
             )

@@ -69,24 +69,30 @@ def as_declared(stack: Stack, layout: Layout) -> Mapping[str, ResolvedModel]:
     return {name: ResolvedModel.of(model, ref) for name, model in stack.models.items()}
 
 
+INSTALLED_PACKAGE: Final = PurePosixPath("/opt/genesis-stack/venv/lib/python3.11/site-packages/genesis_stack")
+"""Where the installation guide puts our own modules, on Debian 12's Python."""
+
+
 @dataclass(frozen=True, slots=True)
 class Runtime:
     """The Python environment that the servers run in.
 
     `prefix` is the virtual environment with `bin/genesis-serve`. `readable` are the further directories
     that it needs: those of the interpreter it hangs from and, in a development install, the source tree.
+    `package` is the directory of our own modules.
     """
 
     prefix: PurePosixPath
     readable: tuple[PurePosixPath, ...] = ()
+    package: PurePosixPath = INSTALLED_PACKAGE
 
     @classmethod
     def this(cls) -> Self:
         """The environment that this very process runs in."""
         prefix = PurePosixPath(sys.prefix)
-        source = PurePosixPath(Path(genesis_stack.__file__).resolve().parents[1])
-        wanted = dict.fromkeys((PurePosixPath(sys.base_prefix), source))
-        return cls(prefix, tuple(path for path in wanted if not path.is_relative_to(prefix)))
+        package = PurePosixPath(Path(genesis_stack.__file__).resolve().parent)
+        wanted = dict.fromkeys((PurePosixPath(sys.base_prefix), package.parent))
+        return cls(prefix, tuple(path for path in wanted if not path.is_relative_to(prefix)), package)
 
     @property
     def genesis_serve(self) -> PurePosixPath:

@@ -179,6 +179,33 @@ def observer() -> tuple[Directive, ...]:
     return (*identity, *_NETWORK["standard"], *files, *_KERNEL)
 
 
+def changer(writable: Sequence[str]) -> tuple[Directive, ...]:
+    """What a program may do that changes this very host: write to `writable`, and talk to systemd and out."""
+    changing = "writes and owns files of others, and sees whose a listening socket is"
+    identity = (
+        Directive("User", "root"),
+        Directive(
+            "CapabilityBoundingSet",
+            "CAP_CHOWN CAP_DAC_OVERRIDE CAP_DAC_READ_SEARCH CAP_FOWNER CAP_FSETID CAP_SYS_PTRACE",
+            changing,
+        ),
+        *(line for line in _IDENTITY if line.name in {"NoNewPrivileges", "KeyringMode"}),
+        Directive("UMask", "0022", "what it installs has the modes that an operator's apply gives it"),
+    )
+    network = Directive(
+        "RestrictAddressFamilies", "AF_UNIX AF_INET AF_INET6 AF_NETLINK", "systemd, the repository, models"
+    )
+    hidden = {"ProtectProc", "ProcSubset", "PrivateMounts"}
+    files = (
+        *(line for line in _FILES if line.name not in hidden),
+        Directive("ReadWritePaths", " ".join(writable), "what an apply installs"),
+        Directive("ProtectHome", "read-only", "git and SSH find their keys there"),
+    )
+    calls = Directive("SystemCallFilter", "@system-service", "with chown(2), which installs files")
+    kernel = (line for line in _KERNEL if line.name != "SystemCallFilter")
+    return (*identity, network, *files, *kernel, calls)
+
+
 def refuse_lifted(stack: Stack) -> None:
     """Hold every model's directives against what no stack may lift.
 

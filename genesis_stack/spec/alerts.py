@@ -24,6 +24,10 @@ from genesis_stack.spec.units import (
 Unit = Literal["seconds", "fraction", "bytes", "number"]
 
 BUILT_IN: Final[dict[str, Unit | None]] = {
+    "AgentFetchFailed": None,
+    "AgentOutOfSync": None,
+    "AgentSilent": "seconds",
+    "AgentSuspended": None,
     "AuditFailing": None,
     "AuthFailureSpike": "number",
     "CPUThrottled": "fraction",
@@ -31,6 +35,9 @@ BUILT_IN: Final[dict[str, Unit | None]] = {
     "DiskFillingUp": "fraction",
     "Drifted": None,
     "ErrorBudgetBurn": "fraction",
+    "GatewayDown": None,
+    "GatewayQueueLong": "fraction",
+    "GatewayServerDown": None,
     "HighErrorRate": "fraction",
     "HighLatency": "seconds",
     "HighMemoryUsage": "fraction",
@@ -42,6 +49,8 @@ BUILT_IN: Final[dict[str, Unit | None]] = {
     "QueueSaturated": "fraction",
     "RateLimitedClient": "number",
     "RestartLoop": "number",
+    "RevisionFailed": None,
+    "RevisionRefused": None,
     "ServerDown": None,
     "SlowFirstToken": "seconds",
     "TargetMissing": None,
