@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 import click
 
-from genesis_stack.cli.host import AS_JSON, STACK, say
+from genesis_stack.cli.host import AS_JSON, STACK, host_options, say
 from genesis_stack.errors import ExitCode, GenesisError
 
 if TYPE_CHECKING:
@@ -56,8 +56,8 @@ def _seconds(_: click.Context, __: click.Parameter, value: str) -> float:
     type=click.Path(path_type=Path),
     help="Where it is written; by default beside the model store.",
 )
-@click.option("--root", type=click.Path(path_type=Path), help="Keep everything below this directory.")
 @AS_JSON
+@host_options
 def bench(
     *,
     stack: Path,
@@ -68,8 +68,9 @@ def bench(
     patch: Path | None,
     keep: bool | None,
     folder: Path | None,
-    root: Path | None,
     as_json: bool,
+    root: Path | None,
+    backend: str | None,
 ) -> int:
     """Measure what this machine can serve of one model of STACK, and find the best settings for it.
 
@@ -87,7 +88,7 @@ def bench(
         what = "--json and --patch - both want stdout"
         raise GenesisError(what, hint="the JSON holds the patch as well", exit_code=ExitCode.USAGE)
     signal.signal(signal.SIGTERM, _interrupt)
-    layout = load_settings(root=root).layout
+    layout = load_settings(root=root, backend=backend).layout
     declared = load(stack)
     files = SyntheticFile(synthetic, folder or layout.state / "synthetic", keep)
     found = _measured(declared, model, layout, files, QUICK_SECONDS if quick else within)

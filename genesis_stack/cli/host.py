@@ -63,6 +63,9 @@ def open_host(root: Path | None, backend: str | None, tell: Callable[[str], None
         return Host(layout, SystemdBackend(layout), tell)
     from genesis_stack.backends.embedded import EmbeddedBackend
 
+    if settings.root is None and settings.backend == "auto" and Layout.system().state.is_dir():
+        say("note: genesis-stack runs here as root; without sudo this looks at what your own user runs")
+
     return Host(layout, EmbeddedBackend(layout), tell)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from genesis_stack.cli.completion import profiles
 from genesis_stack.cli.host import AS_JSON, STACK, say
 from genesis_stack.errors import ExitCode
 
@@ -19,7 +20,13 @@ if TYPE_CHECKING:
 
 @click.command()
 @STACK
-@click.option("--profile", default="smoke", show_default=True, help="A name in `load` of the stack.")
+@click.option(
+    "--profile",
+    default="smoke",
+    show_default=True,
+    help="A name in `load` of the stack.",
+    shell_complete=profiles,
+)
 @click.option("--baseline", type=click.Path(path_type=Path), help="A stored run; worse than it fails.")
 @click.option(
     "--report", type=click.Path(path_type=Path), help="Write FILE.html, and .json and .md beside it."

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from genesis_stack.cli.host import AS_JSON, STACK, say
+from genesis_stack.cli.completion import hosts
+from genesis_stack.cli.host import AS_JSON, STACK, say, ssh_options
 from genesis_stack.errors import ExitCode, GenesisError
 
 if TYPE_CHECKING:
@@ -19,10 +20,13 @@ if TYPE_CHECKING:
 
 @click.command()
 @STACK
-@click.option("--host", help="A name in `hosts` of the stack, or ssh://, docker://, ansible://…; here.")
+@click.option(
+    "--host",
+    help="A name in `hosts` of the stack, or ssh://, docker://, ansible://…; here.",
+    shell_complete=hosts,
+)
 @click.option("--all", "everywhere", is_flag=True, help="Every host of the stack, at the same time.")
-@click.option("--sudo", is_flag=True, help="Become root on the host with sudo.")
-@click.option("--ssh-config", type=click.Path(path_type=Path), help="Configuration file for ssh.")
+@ssh_options
 @click.option("--junit", type=click.Path(path_type=Path), help="Write a JUnit report.")
 @click.option("--html", type=click.Path(path_type=Path), help="Write a report with all evidence.")
 @click.option("--test-alert", is_flag=True, help="Send a test alert through to the receivers.")

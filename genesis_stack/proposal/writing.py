@@ -183,8 +183,8 @@ def _size(size: int) -> str:
 
 
 def _scalar(text: str) -> str:
-    """One line of text as YAML reads it back."""
-    return text if _PLAIN.fullmatch(text) else json.dumps(text, ensure_ascii=False)
+    """One line of text as YAML reads it back; a single word might be a number or a boolean to it."""
+    return text if _PLAIN.fullmatch(text) and " " in text else json.dumps(text, ensure_ascii=False)
 
 
 def _source(source: str) -> str:

@@ -17,6 +17,7 @@ NO_DATA = {
     "schema": "is data itself",
     "logs": "are lines of JSON in a pipe",
     "chat": "has it for one question",
+    "agent": "tells a story; its status has it",
     "exporter": "serves",
     "dashboard": "serves",
     "completion": "is a script",
@@ -78,7 +79,7 @@ def test_every_option_says_what_it_does() -> None:
         for name, option in options(command).items():
             assert option.help, f"{verb} {name}"
             if name in SHARED:
-                shared.setdefault(name, set()).add(f"{option.help} {option.type}")
+                shared.setdefault(name, set()).add(f"{option.help} {option.type.name}")
     assert {name: said for name, said in shared.items() if len(said) > 1} == {}
 
 
