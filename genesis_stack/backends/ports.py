@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -12,13 +12,13 @@ LISTEN: Final = "0A"
 """TCP_LISTEN in the state column of /proc/net/tcp."""
 
 
-def listening(ports: Collection[int]) -> Mapping[int, tuple[str, int]]:
-    """The (socket inode, user id) behind each of the ports that somebody listens on."""
-    found: dict[int, tuple[str, int]] = {}
+def listening(ports: Collection[int]) -> Mapping[int, Sequence[tuple[str, int]]]:
+    """The (socket inode, user id) of every socket that listens on one of the ports, on any address."""
+    found: dict[int, list[tuple[str, int]]] = {}
     for table in ("tcp", "tcp6"):
         for port, inode, uid in _rows(Path("/proc/net") / table):
             if port in ports:
-                found.setdefault(port, (inode, uid))
+                found.setdefault(port, []).append((inode, uid))
     return found
 
 
@@ -58,7 +58,7 @@ def strangers(ports: Collection[int], ours: Iterable[int]) -> Mapping[int, Liste
     if not sockets:
         return {}
     own = frozenset().union(*(inodes_of(pid) for pid in ours))
-    wanted = {inode: (port, uid) for port, (inode, uid) in sockets.items() if inode not in own}
+    wanted = {inode: (port, uid) for port, held in sockets.items() for inode, uid in held if inode not in own}
     return _holders(wanted) if wanted else {}
 
 

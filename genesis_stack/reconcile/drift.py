@@ -9,6 +9,7 @@ from genesis_stack.backends import Listener, ObservedService, Phase
 from genesis_stack.modelstore.store import Store
 from genesis_stack.reconcile.apply import Host, missing
 from genesis_stack.reconcile.plan import Situation
+from genesis_stack.reconcile.state import read_state
 
 APPLY: Final = "genesis-stack apply"
 
@@ -31,12 +32,15 @@ def find_drift(host: Host) -> list[Drift]:
     """Every difference between the host and its current generation; empty when there is none."""
     transaction = host.transaction
     current = transaction.generations.current()
+    if current is None and read_state(host.layout).inventory:
+        what = "points to no generation, though one was applied"
+        return [_drift("no generation", host.layout.current, what, "brings it back")]
     situation = transaction.situation(transaction.generations.load(current), current)
     lacking = missing(situation.desired, Store(host.layout.models))
     seen, services = situation.seen, situation.desired.services
     models = [_drift("model file", model, reason, "fetches it") for model, reason in lacking.items()]
     ports = {service.port: service.model for service in services.values()}
-    ports |= {monitor.port: monitor.name for monitor in situation.desired.monitors.values()}
+    ports |= {port: one.name for one in situation.desired.monitors.values() for port in one.ports}
     rogues = [_listener(ports[port], holder) for port, holder in seen.listeners.items()]
     return [*_files(situation), *models, *_services(situation), *rogues]
 

@@ -41,7 +41,7 @@ class Execution:
             GenesisError, ProcessError, OSError: a step failed.
         """
         for step in plan.steps:
-            if step.action not in SERVES | MONITORS and step.action is not Action.FETCH:
+            if step.action not in SERVES | MONITORS | {Action.FETCH, Action.RECORD}:
                 self._change(step)
         serves = [step for step in plan.steps if step.action in SERVES]
         for _, wave in itertools.groupby(serves, key=lambda step: step.wave):

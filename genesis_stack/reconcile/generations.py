@@ -107,6 +107,16 @@ class Generations:
                 hint="remove it and apply the stack again",
             ) from None
 
+    def last_applied(self) -> int | None:
+        """The newest whole generation that was once in force."""
+        for number in reversed(self.numbers()):
+            result = self.result(number)
+            if result is not None and result.outcome == "applied":
+                with contextlib.suppress(GenerationError):
+                    self.load(number)
+                    return number
+        return None
+
     def set_current(self, number: int | None) -> None:
         """Point `current` at a generation, or at none."""
         if number is None:

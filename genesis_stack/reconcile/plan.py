@@ -71,6 +71,8 @@ def make_plan(situation: Situation) -> Plan:
     rereads = list(_rereads(situation, touched, {step.target for step in serves}))
     waves = in_waves(serves, {model: _beside(situation, model) for model in situation.desired.services})
     steps = (*fetches, *ends, *releases, *foreign, *writes, *deletes, *reloads, *rereads, *waves, *watching)
+    if not steps and situation.base is None and situation.desired.files:
+        steps = (Step(Action.RECORD, "current", "all of it stands and runs, and no generation is in force"),)
     blockers = tuple(_blockers(situation))
     return Plan(situation.desired.name, situation.base, steps, blockers, situation.notes if steps else ())
 
@@ -262,12 +264,10 @@ def _blockers(situation: Situation) -> Iterator[str]:
             remedy = f"kill {holder.pid}" if holder.pid else "ask its user to stop it"
             yield f"port {service.port} of {model} is taken by {holder}: {remedy}, or give it another port"
     for name, monitor in situation.desired.monitors.items():
-        holder = situation.seen.listeners.get(monitor.port)
-        if holder is not None:
-            yield (
-                f"port {monitor.port} of {name} is taken by {holder}: stop it, choose another port under "
-                "monitoring, or use the one that runs with mode: external"
-            )
+        where = "gateway" if monitor.front else "monitoring, or use the one that runs with mode: external"
+        for port in monitor.ports:
+            if (holder := situation.seen.listeners.get(port)) is not None:
+                yield f"port {port} of {name} is taken by {holder}: stop it, choose another port under {where}"
 
 
 def unified_diff(path: str, before: str | None, after: str | None) -> str:

@@ -82,9 +82,9 @@ def read_status(host: Host) -> Status:
 def _sync(host: Host, number: int | None, *, drifted: bool) -> str:
     if read_journal(host.layout) is not None:
         return "interrupted"
-    if number is None:
-        return "nothing applied"
-    return "drifted" if drifted else "in sync"
+    if drifted:
+        return "drifted"
+    return "nothing applied" if number is None else "in sync"
 
 
 def _model(host: Host, service: Service, seen: ObservedService, events: Mapping[str, str]) -> ModelStatus:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shutil
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -23,6 +24,13 @@ PATIENCE: Final = 900.0
 ALONE: Final = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": "-p testinfra.plugin"}
 """Whatever else is installed for pytest has no part in this."""
 NEEDED: Final = ("pytest", "testinfra")
+WAYS: Final = {
+    "ansible": ("ansible-inventory", "pip install ansible-core"),
+    "docker": ("docker", "install Docker's command line"),
+    "podman": ("podman", "apt install podman"),
+    "ssh": ("ssh", "apt install openssh-client"),
+}
+"""By the scheme of an address: the program that testinfra runs here, and where it comes from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +62,26 @@ def run_checks(run: Run) -> Report:
     if missing:
         hint = "pip install 'genesis-stack[verify]'"
         raise GenesisError(f"the checks need {' and '.join(missing)}", hint=hint)
+    _check_way(_address(run))
     with tempfile.TemporaryDirectory(prefix="genesis-verify-") as scratch:
         target = Path(scratch) / "report.json"
         argv = [*_argv(run), f"--report-json={target}"]
-        done = process.run(argv, check=False, env=os.environ | ALONE, timeout=PATIENCE)
+        done = process.run(argv, check=False, env=os.environ | ALONE | {"PATH": _path()}, timeout=PATIENCE)
         if done.returncode not in {0, 1} or not target.exists():
             raise _failure(done)
         return read_report(target)
+
+
+def _path() -> str:
+    """Where programs are looked for: `ansible` may be installed beside us alone."""
+    return os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+
+
+def _check_way(address: str) -> None:
+    scheme = address.partition("://")[0]
+    program, source = WAYS.get(scheme, ("", ""))
+    if program and shutil.which(program, path=_path()) is None:
+        raise GenesisError(f"{scheme}:// needs {program}, which is not installed here", hint=source)
 
 
 def _argv(run: Run) -> list[str | Path]:

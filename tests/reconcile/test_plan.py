@@ -79,6 +79,10 @@ CASES: dict[str, tuple[Situation, list[str]]] = {
         ),
         [f"{WRITE}new", RELOAD, "start a: new"],
     ),
+    "a lost record": (
+        situation(previous=Desired.nothing(), base=None),
+        ["record current: all of it stands and runs, and no generation is in force"],
+    ),
     "the stack changed": (
         situation(previous=desired("old"), seen=seen("old")),
         [f"{WRITE}the stack changed", RELOAD, "restart a: a.json changes"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -45,6 +46,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return Completed(tuple(map(str, argv)), 2, "!!! _pytest.outcomes.Exit: gone\n  hint: look !!!", "")
 
     monkeypatch.setattr(process, "run", run)
+    monkeypatch.setattr(shutil, "which", lambda name, path: f"{path}/{name}")
     return words
 
 
@@ -82,6 +84,18 @@ def test_without_testinfra_it_says_what_to_install(stack: Path, monkeypatch: pyt
     with pytest.raises(GenesisError) as caught:
         run_checks(Run(stack))
     assert "genesis-stack[verify]" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize("scheme", ["ansible", "docker", "podman", "ssh"])
+def test_a_way_whose_program_is_missing_says_so(
+    scheme: str, stack: Path, asked: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Instead of pytest's story of how it could not be run."""
+    monkeypatch.setattr(shutil, "which", lambda *_, **__: None)
+    with pytest.raises(GenesisError, match=f"{scheme}:// needs ") as caught:
+        run_checks(Run(stack, f"{scheme}://box"))
+    assert "install" in str(caught.value.hint)
+    assert asked == []
 
 
 def test_the_checks_are_found() -> None:
