@@ -40,5 +40,5 @@ def test_a_host_changes_only_what_it_overrides() -> None:
 
 def test_a_host_runs_only_its_models() -> None:
     """Models of other hosts are not there."""
-    stack = loads(TWO_HOSTS.replace("models: [a]", "models: []"))
+    stack = loads(with_lines("hosts: {big: {}, tiny: {models: []}}\n"))
     assert not on_host(stack, "tiny").models

@@ -1,0 +1,137 @@
+"""Three hosts, one repository, one gateway: what a push does, and what a fault does not do."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+from hosts.nspawn import wait_for
+
+from fleet.fleet import ADDRESSES, CANARY, CONVERGING, GATEWAY, NAMES, PARALLEL, PATIENCE, Fleet
+
+pytestmark = [pytest.mark.host, pytest.mark.model]
+PYTHON = Path(sys.prefix) / "bin/python"
+STREAMS = Path(__file__).with_name("streams.py")
+OTHERS = tuple(name for name in NAMES if name != CANARY)
+UNIT = "smol-server.service"
+
+
+def test_a_signed_commit_is_in_force_everywhere_the_canary_first(fleet: Fleet) -> None:
+    """Within two minutes of the push, and on no other host before the canary has proved it."""
+    revision = fleet.origin.push(fleet.stack(context=640))
+    fleet.converge(revision, deadline=CONVERGING)
+    finished = {name: finished_at(fleet, name) for name in NAMES}
+    assert all(started_at(fleet, name) > finished[CANARY] for name in OTHERS)
+    fleet.told(revision, "applied")
+
+
+def finished_at(fleet: Fleet, name: str) -> float:
+    """When the current generation of a host had passed its gates."""
+    read = fleet.hosts[name].read("/var/lib/genesis-stack/current/result.json")
+    return float(json.loads(read)["finished"])
+
+
+def started_at(fleet: Fleet, name: str) -> float:
+    """When the current generation of a host was begun."""
+    read = fleet.hosts[name].read("/var/lib/genesis-stack/current/generation.json")
+    return float(json.loads(read)["created"])
+
+
+@pytest.mark.parametrize("how", ["unsigned", "forged", "force-pushed"])
+def test_a_revision_that_must_not_be_followed_is_refused_and_told_once(fleet: Fleet, how: str) -> None:
+    """By every host for itself; what is in force stays in force."""
+    good = fleet.origin.head
+    fleet.converge(good)
+    text = fleet.stack(context=768)
+    match how:
+        case "unsigned":
+            bad = fleet.origin.push(text, key=None)
+        case "forged":
+            bad = fleet.origin.push(text, key="stranger")
+        case _:
+            bad = fleet.origin.push(text, amend=True)
+    fleet.told(bad, "refused")
+    assert fleet.applied() == dict.fromkeys(NAMES, good)
+    assert sorted(one["host"] for one in fleet.origin.notices(bad)) == sorted(NAMES)
+    fleet.origin.reset(good)
+
+
+def test_a_bad_digest_stops_at_the_canary(fleet: Fleet) -> None:
+    """The canary refuses the file, the others hear of it, and all serve what they served."""
+    good = fleet.origin.head
+    fleet.converge(good)
+    bad = fleet.origin.push(fleet.stack(digest="0" * 64))
+    fleet.told(bad, "failed")
+    assert fleet.applied() == dict.fromkeys(NAMES, good)
+    for name in NAMES:
+        assert fleet.hosts[name].show(UNIT, "ActiveState") == {"ActiveState": "active"}
+    notices = {one["host"]: one["reason"] for one in fleet.origin.notices(bad)}
+    assert all(CANARY in notices[name] for name in OTHERS)
+    fleet.origin.push(fleet.stack(context=640))
+    fleet.converge(fleet.origin.head)
+
+
+def test_a_host_unplugged_in_mid_apply_converges_when_it_is_back(fleet: Fleet) -> None:
+    """What it had begun is finished or undone; then it follows again."""
+    fleet.converge(fleet.origin.head)
+    last = OTHERS[-1]
+    revision = fleet.origin.push(fleet.stack(context=896))
+    begun = "/var/lib/genesis-stack/journal.json"
+    wait_for(lambda: fleet.hosts[last].exists(begun), deadline=PATIENCE, what="an apply under way")
+    fleet.network.pull(last)
+    others = [name for name in NAMES if name != last]
+    wait_for(
+        lambda: all(fleet.applied()[name] == revision for name in others),
+        deadline=PATIENCE,
+        what="the others",
+    )
+    wait_for(lambda: not fleet.hosts[last].exists(begun), deadline=PATIENCE, what="the end of its apply")
+    fleet.network.put_back(last)
+    fleet.converge(revision)
+
+
+def test_every_host_is_seen_from_any_of_them(fleet: Fleet) -> None:
+    """Status and plan over SSH, from the applied stack and from a file."""
+    fleet.converge(fleet.origin.head)
+    told = json.loads(fleet.cli(CANARY, "status", "--all", "--json").stdout)
+    assert {one["host"]: one["status"]["sync"] for one in told["hosts"]} == dict.fromkeys(NAMES, "in sync")
+    assert all(one["status"]["healthy"] for one in told["hosts"])
+    fleet.hosts[CANARY].write("/root/next.yaml", fleet.stack(context=1024))
+    for name in NAMES:
+        done = fleet.cli(
+            CANARY, "plan", "/root/next.yaml", "--host", name, "--exit-code", "--json", check=False
+        )
+        assert done.returncode == 2, done.stderr
+        assert "smol" in {step["target"] for step in json.loads(done.stdout)["steps"]}
+
+
+def test_killing_a_host_loses_the_streams_on_it_and_no_other(fleet: Fleet) -> None:
+    """Those end with an error that says so, and asked for again they are answered by the others.
+
+    The last test of this fleet: the host is gone afterwards.
+    """
+    fleet.converge(fleet.origin.head)
+    last = OTHERS[-1]
+    load = fleet.origin.host.start([PYTHON, STREAMS, GATEWAY, 9, 96])
+    assert load.stdin is not None
+    load.stdin.write(f"{fleet.key}\n")
+    load.stdin.flush()
+    wait_for(lambda: in_work(fleet, last) >= 2, deadline=PATIENCE, what="streams on the host")
+    os.kill(fleet.hosts[last].leader, signal.SIGKILL)
+    ends = json.loads(load.communicate("\n", timeout=PATIENCE)[0])
+    assert ends.keys() == {"answered", "repeated", "StreamInterruptedError"}
+    assert 0 < ends["StreamInterruptedError"] <= PARALLEL
+    assert ends["repeated"] == ends["StreamInterruptedError"]
+
+
+def in_work(fleet: Fleet, name: str) -> int:
+    """Requests that the server of a host works on."""
+    url = f"http://{ADDRESSES[name]}:8000/metrics"
+    ask = f"import urllib.request as u; print(u.urlopen({url!r}, timeout=60).read().decode())"
+    lines = fleet.hosts[name].run(["python3", "-c", ask], check=False).stdout.splitlines()
+    found = [line for line in lines if line.startswith("llamacpp:requests_processing")]
+    return int(float(found[0].split()[-1])) if found else 0
