@@ -24,7 +24,7 @@ from genesis_stack.server.client_book import ClientBook, LiveKey
 from genesis_stack.server.errors import UnauthorizedError
 
 if TYPE_CHECKING:
-    from genesis_stack.protocol.signing import BodyDigest
+    from genesis_stack.protocol.signature import BodyDigest
     from genesis_stack.server.replay import NonceCache
 
 LONGEST_BEARER: Final = 256
@@ -55,8 +55,8 @@ class Authenticator:
         self._book = book
         self._started = started
         self._nonces: NonceCache | None = None
-        if book.access.expects_signatures:  # OpenSSL is loaded now rather than while others stream
-            import genesis_stack.protocol.signing  # noqa: F401
+        if book.access.expects_signatures:  # loaded now rather than while others stream
+            import genesis_stack.protocol.signature  # noqa: F401
 
     def caller(self, scope: Scope) -> Caller:
         """The client behind a request.
@@ -95,7 +95,7 @@ class Authenticator:
         access = self._book.access
         if not access.expects_signatures:
             raise UnauthorizedError("signature")
-        from genesis_stack.protocol.signing import BodyDigest, Head, SignatureError, verify
+        from genesis_stack.protocol.signature import BodyDigest, Head, SignatureError, verify
         from genesis_stack.server.replay import NonceCache
 
         self._nonces = self._nonces or NonceCache(self._started)
@@ -121,7 +121,7 @@ class Authenticator:
 
 
 def _checked(receive: Receive, digest: BodyDigest) -> Receive:
-    from genesis_stack.protocol.signing import SignatureError
+    from genesis_stack.protocol.signature import SignatureError
 
     async def receive_checked() -> Message:
         message = await receive()

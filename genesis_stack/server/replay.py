@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from genesis_stack.protocol.signing import CLOCK_SKEW, WINDOW
+from genesis_stack.protocol.signature import CLOCK_SKEW, WINDOW
 from genesis_stack.server.errors import HttpError, unavailable
 
 REMEMBERED: Final = WINDOW + 2 * CLOCK_SKEW

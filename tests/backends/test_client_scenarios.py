@@ -18,7 +18,7 @@ from backends.test_embedded_scenarios import Here
 from backends.test_systemd_scenarios import Booted
 from genesis_stack.errors import ExitCode
 from genesis_stack.process import run
-from genesis_stack.protocol.signing import CLOCK_SKEW
+from genesis_stack.protocol.signature import CLOCK_SKEW
 
 pytestmark = [pytest.mark.model, pytest.mark.timeout(240)]
 CALL = Path(__file__).parents[1] / "hosts" / "client_call.py"

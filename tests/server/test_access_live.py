@@ -24,7 +24,8 @@ from test_process import CHAT, Program, until
 
 from genesis_stack.protocol.access import KeySlot
 from genesis_stack.protocol.keys import ClientKey
-from genesis_stack.protocol.signing import CLOCK_SKEW, Head, sign
+from genesis_stack.protocol.signature import CLOCK_SKEW
+from genesis_stack.protocol.signing import Head, sign
 
 PATH = "/v1/chat/completions"
 SIGNING = {"main": KeySlot(expires=None, secret="robot")}

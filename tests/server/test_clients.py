@@ -22,7 +22,8 @@ from serving import MODEL, Serve, Served, serve_config, serving
 from genesis_stack.protocol.access import KeySlot
 from genesis_stack.protocol.keys import ClientKey
 from genesis_stack.protocol.serve_config import ServeConfig
-from genesis_stack.protocol.signing import CLOCK_SKEW, COVERED, Head, sign
+from genesis_stack.protocol.signature import CLOCK_SKEW, COVERED
+from genesis_stack.protocol.signing import Head, sign
 from genesis_stack.server.errors import HttpError, UnauthorizedError
 from genesis_stack.server.replay import REMEMBERED, NonceCache
 
