@@ -27,6 +27,10 @@ START_SECONDS: Final = 20.0
 """How long a fresh arbiter may take until it answers."""
 REPLY_SECONDS: Final = 10.0
 """How long an answer may take, on top of the time that the command itself needs."""
+PROGRAM: Final = (
+    "import sys; sys.modules['setproctitle'] = None; del sys.argv[1]; from circus.circusd import main; main()"
+)
+"""circusd under its own command line, by which it is known, also where setproctitle is installed."""
 UNIX_PATH_MAX: Final = 107
 """Longest path of a unix socket, see unix(7)."""
 
@@ -77,7 +81,7 @@ class Arbiter:
         self._pid_file.unlink(missing_ok=True)  # of a dead one, whose id may be another process's by now
         output = self.logs / "circus.out"
         output.write_bytes(b"")
-        argv: list[str | Path] = [sys.executable, "-m", "circus.circusd", self.ini]
+        argv: list[str | Path] = [sys.executable, "-c", PROGRAM, "circus.circusd", self.ini]
         child = process.detach(argv, log=output)
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline and child.poll() is None:
@@ -128,8 +132,11 @@ class Arbiter:
     def _is_ours(self, pid: int) -> bool:
         words = procfs.cmdline(pid)
         configs, endpoint = f"{self.ini.parent}/models/", f"ipc://{self.run}/circus.sock"
+        gateway = f"{self.ini.parent}/gateway/"
         return any(
-            (flag == "--config" and value.startswith(configs)) or (flag == "--endpoint" and value == endpoint)
+            (flag == "--config" and value.startswith(configs))
+            or (flag == "-f" and value.startswith(gateway))
+            or (flag == "--endpoint" and value == endpoint)
             for flag, value in itertools.pairwise(words)
         )
 
