@@ -19,6 +19,7 @@ from genesis_stack import durable
 from genesis_stack.backends import logfiles, ports, procfs
 from genesis_stack.backends.arbiter import Arbiter, ArbiterError
 from genesis_stack.backends.files import read_files
+from genesis_stack.backends.gateway import hand_over, lint_gateway
 from genesis_stack.backends.interface import (
     Desired,
     Foreign,
@@ -36,8 +37,15 @@ from genesis_stack.errors import GenesisError
 from genesis_stack.layout import Layout
 from genesis_stack.protocol.serve_config import ServeConfig
 from genesis_stack.render import RenderedFile, ResolvedModel, Runtime
-from genesis_stack.render.embedded import circus_path, log_path, render, watcher_path
-from genesis_stack.render.monitoring.programs import data_directory, programs
+from genesis_stack.render.embedded import (
+    circus_path,
+    credentials_directory,
+    log_path,
+    render,
+    watcher_path,
+)
+from genesis_stack.render.monitoring.programs import data_directory
+from genesis_stack.render.programs import programs
 from genesis_stack.render.serve import config_path
 from genesis_stack.spec.model import Stack
 
@@ -78,21 +86,14 @@ class EmbeddedBackend:
 
     def _absent(self, stack: Stack) -> dict[str, str]:
         declared = programs(stack, self.layout, self.runtime, "embedded")
-        return {one.name: one.argv[0] for one in declared if shutil.which(one.argv[0]) is None}
+        watching = (one for one in declared if one.reach != "front")
+        return {one.name: one.argv[0] for one in watching if shutil.which(one.argv[0]) is None}
 
     def monitors(self, stack: Stack) -> tuple[Monitor, ...]:
         """The installed ones, as further children of the arbiter."""
         absent = self._absent(stack)
         return tuple(
-            Monitor(
-                name=one.name,
-                host=one.host,
-                port=one.port,
-                reload_on=one.configs,
-                restart_on=(watcher_path(one.name, self.layout),),
-                secrets=tuple(PurePosixPath(self.layout.secrets) / name for name in one.secrets),
-                program=one.argv[0],
-            )
+            Monitor.of(one, watcher_path(one.name, self.layout), self.layout.secrets)
             for one in programs(stack, self.layout, self.runtime, "embedded")
             if one.name not in absent
         )
@@ -112,9 +113,10 @@ class EmbeddedBackend:
         contents, modes = read_files([*desired.files, *known], self.live)
         services = self.processes(desired.services)
         monitors = self._running(desired.monitors)
-        ours += [one.pid for one in monitors.values() if one.pid is not None]
+        running = (one.pid for one in monitors.values() if one.pid is not None)
+        ours += [pid for main in running for pid in procfs.family(main)]
         taken = {service.port for service in desired.services.values()}
-        taken |= {monitor.port for monitor in desired.monitors.values()}
+        taken |= {port for monitor in desired.monitors.values() for port in monitor.ports}
         strangers = ports.strangers(taken, ours)
         foreign = self._foreign({*desired.files, *known})
         return Observation(contents, modes, services, foreign, strangers, monitors)
@@ -143,6 +145,7 @@ class EmbeddedBackend:
     def lint(self, staged: Path, desired: Desired) -> None:
         """Every staged server config is one that the servers of this version read, and rules load."""
         lint_monitoring(staged, desired.monitors.values())
+        lint_gateway(staged, desired.monitors.values())
         for service in desired.services.values():
             for path in service.restart_on:
                 if path.suffix == ".json":
@@ -238,6 +241,7 @@ class EmbeddedBackend:
     def start_monitor(self, monitor: Monitor) -> None:
         """Start its process; the arbiter keeps it alive from then on."""
         durable.mkdir(Path(data_directory(monitor.name, "embedded", self.layout)), 0o700)
+        hand_over(monitor.credentials, Path(credentials_directory(monitor.name, self.layout)))
         durable.step(f"start {monitor.name}")
         self.arbiter.ask("start", name=monitor.name, waiting=True)
 

@@ -6,10 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path, PurePosixPath
-from typing import Final, Literal, Protocol
+from typing import Final, Literal, Protocol, Self
 
 from genesis_stack.errors import ExitCode, GenesisError
 from genesis_stack.render import RenderedFile, ResolvedModel
+from genesis_stack.render.monitoring.programs import Program
 from genesis_stack.spec.model import Stack
 
 
@@ -49,7 +50,8 @@ class Monitor:
 
     Its name holds a dot, which no model's can. A change of a file in `reload_on` makes it read its
     configuration again, one in `restart_on` starts it anew. `secrets` are files that it must find,
-    `program` is what it runs.
+    `program` is what it runs; it finds `credentials`, secret files, under other names. Its metrics are on
+    `metrics_port` if not on `port`. With `front` clients come through it, so that it is never stopped first.
     """
 
     name: str
@@ -59,6 +61,39 @@ class Monitor:
     restart_on: tuple[PurePosixPath, ...]
     secrets: tuple[PurePosixPath, ...] = ()
     program: str = ""
+    credentials: tuple[tuple[str, PurePosixPath], ...] = ()
+    metrics_port: int | None = None
+    front: bool = False
+
+    @property
+    def ports(self) -> tuple[int, ...]:
+        """What it listens on; a timer, whose port is 0, on none."""
+        if self.port == 0:
+            return ()
+        return (self.port,) if self.metrics_port is None else (self.port, self.metrics_port)
+
+    @property
+    def steady(self) -> bool:
+        """Whether a change replaces it in one move: clients come through it, or a crash must not lose it."""
+        return self.front or not self.ports
+
+    @classmethod
+    def of(cls, program: Program, restart_on: PurePosixPath, secrets: Path) -> Self:
+        """A rendered program with its secrets in a directory; a changed `restart_on` starts it anew."""
+        folder = PurePosixPath(secrets)
+        credentials = tuple((name, folder / secret) for name, secret in program.credentials)
+        return cls(
+            name=program.name,
+            host=program.host,
+            port=program.port,
+            reload_on=program.configs,
+            restart_on=(restart_on,),
+            secrets=(*(folder / name for name in program.secrets), *(path for _, path in credentials)),
+            program=program.argv[0],
+            credentials=credentials,
+            metrics_port=program.metrics_port,
+            front=program.reach == "front",
+        )
 
 
 @dataclass(frozen=True, slots=True)

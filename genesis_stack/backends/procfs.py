@@ -43,6 +43,17 @@ def pids() -> Iterator[int]:
             yield int(entry.name)
 
 
+def family(pid: int) -> list[int]:
+    """A process and its children (`/proc/PID/task/TID/children`); only itself where that cannot be read."""
+    found = [pid]
+    try:
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            found += map(int, (task / "children").read_text().split())
+    except OSError:
+        return found
+    return found
+
+
 def wait_gone(pid: int, timeout: float) -> bool:
     """Whether a process ends within `timeout` seconds; a zombie has ended."""
     deadline = time.monotonic() + timeout

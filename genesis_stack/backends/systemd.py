@@ -16,8 +16,9 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from genesis_stack import durable, process
-from genesis_stack.backends import ports
+from genesis_stack.backends import ports, procfs
 from genesis_stack.backends.files import read_files
+from genesis_stack.backends.gateway import lint_gateway
 from genesis_stack.backends.interface import (
     Desired,
     Foreign,
@@ -42,7 +43,9 @@ from genesis_stack.backends.units import (
 )
 from genesis_stack.layout import Layout
 from genesis_stack.render import RenderedFile, ResolvedModel, Runtime
-from genesis_stack.render.monitoring.programs import programs, unit_name
+from genesis_stack.render.agent import AGENT, TIMER
+from genesis_stack.render.monitoring.programs import unit_name
+from genesis_stack.render.programs import programs
 from genesis_stack.render.serve import config_path
 from genesis_stack.render.systemd import (
     SLICE,
@@ -88,19 +91,13 @@ class SystemdBackend:
         return restart, (UNITS / socket_name(model),)
 
     def monitors(self, stack: Stack) -> tuple[Monitor, ...]:
-        """Services of their own, beside the models' slice."""
-        return tuple(
-            Monitor(
-                name=one.name,
-                host=one.host,
-                port=one.port,
-                reload_on=one.configs,
-                restart_on=(UNITS / one.unit,),
-                secrets=tuple(PurePosixPath(self.layout.secrets) / name for name in one.secrets),
-                program=one.argv[0],
-            )
+        """Services of their own, beside the models' slice, and the timer of the agent."""
+        beside = tuple(
+            Monitor.of(one, UNITS / one.unit, self.layout.secrets)
             for one in programs(stack, self.layout, self.runtime, "systemd")
         )
+        timer = Monitor(AGENT, host="", port=0, reload_on=(), restart_on=(UNITS / TIMER,), program="git")
+        return (*beside, timer) if stack.gitops is not None else beside
 
     def live(self, path: PurePosixPath) -> Path:
         """Rendered paths are the host's own."""
@@ -118,9 +115,9 @@ class SystemdBackend:
             for name in desired.monitors
         }
         running = (*services.values(), *monitors.values())
-        ours = {1} | {one.pid for one in running if one.pid is not None}
+        ours = {1} | {pid for one in running if one.pid is not None for pid in procfs.family(one.pid)}
         taken = {service.port for service in desired.services.values()}
-        taken |= {monitor.port for monitor in desired.monitors.values()}
+        taken |= {port for monitor in desired.monitors.values() for port in monitor.ports}
         strangers = ports.strangers(taken, ours)
         return Observation(contents, modes, services, tuple(_foreign(units)), strangers, monitors)
 
@@ -155,6 +152,7 @@ class SystemdBackend:
     def lint(self, staged: Path, desired: Desired) -> None:
         """No word from `systemd-analyze verify`, no sandbox weaker than the stack allows, rules that load."""
         lint_monitoring(staged, desired.monitors.values())
+        lint_gateway(staged, desired.monitors.values())
         folder = staged / UNITS.relative_to("/")
         units = sorted(folder.iterdir())
         argv: list[str | Path] = ["systemd-analyze", "verify", "--man=no", *units]

@@ -1,11 +1,11 @@
-"""The programs that watch, in a plan and in its execution: they come last."""
+"""The gateway and the programs that watch, in a plan and in its execution: they come last."""
 
 from __future__ import annotations
 
 import http.client
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import Final
 
@@ -21,8 +21,9 @@ DEADLINE: Final = 60.0
 POLL_SECONDS: Final = 0.1
 LOG_LINES: Final = 10
 LOADED: Final = "_config_last_reload_successful"
-LOADED_AT: Final = "_config_last_reload_success_timestamp_seconds"
-"""What Prometheus and Alertmanager say of their configuration, each below its own name."""
+LOADED_AT: Final = ("_config_last_reload_success_timestamp_seconds", "haproxy_process_start_time_seconds")
+"""What Prometheus and Alertmanager say of their configuration, each below its own name; of HAProxy a new
+process reads it."""
 
 Seen = Mapping[str, ObservedService]
 
@@ -35,24 +36,28 @@ def stopped(before: Desired, after: Desired, seen: Seen, touched: set[PurePosixP
     """Those that must stop first, with the reason."""
     found = {name: "no longer in the stack" for name in before.monitors if name not in after.monitors}
     for name, monitor in after.monitors.items():
-        changed = sorted(path.name for path in touched & set(monitor.restart_on))
-        if changed and seen.get(name, ABSENT).phase in RUNS:
-            found[name] = f"{', '.join(changed)} changes"
+        changed = _changed(monitor.restart_on, touched)
+        if changed and not monitor.steady and seen.get(name, ABSENT).phase in RUNS:
+            found[name] = changed
     return found
 
 
+def _changed(files: Iterable[PurePosixPath], touched: set[PurePosixPath]) -> str:
+    names = sorted(path.name for path in touched & set(files))
+    return f"{', '.join(names)} changes" if names else ""
+
+
 def steps(after: Desired, seen: Seen, touched: set[PurePosixPath], gone: Mapping[str, str]) -> Iterator[Step]:
-    """Starts and reloads, in the order in which they are needed."""
+    """Starts and reloads, in the order in which they are needed; the gateway is never stopped before."""
     for name, monitor in after.monitors.items():
         one = seen.get(name, ABSENT)
-        changed = sorted(path.name for path in touched & set(monitor.reload_on))
-        if name in gone or one.phase not in RUNS or not one.enabled:
-            where = f"listens on {monitor.host}:{monitor.port}"
-            reason = gone.get(name) or ("new" if one.phase is Phase.ABSENT else f"it is {one.phase}")
+        anew = gone.get(name) or (monitor.steady and _changed(monitor.restart_on, touched))
+        if anew or one.phase not in RUNS or not one.enabled:
+            where = f"listens on {monitor.host}:{monitor.port}" if monitor.ports else "looks by itself"
+            reason = anew or ("new" if one.phase is Phase.ABSENT else f"it is {one.phase}")
             yield Step(Action.START_MONITOR, name, reason, consequence=where)
-        elif changed:
-            reason = f"{', '.join(changed)} changes"
-            yield Step(Action.RELOAD_MONITOR, name, reason, consequence="without a gap")
+        elif changed := _changed(monitor.reload_on, touched):
+            yield Step(Action.RELOAD_MONITOR, name, changed, consequence="without a gap")
 
 
 def told(reader: Reader | None, touched: set[PurePosixPath]) -> Iterator[Step]:
@@ -86,7 +91,7 @@ def carry_out(step: Step, monitor: Monitor, backend: Backend) -> None:
     else:
         backend.reload_monitor(monitor)
     deadline = time.monotonic() + DEADLINE
-    while not loaded(read(monitor), asked):
+    while monitor.ports and not loaded(read(monitor), asked):
         if time.monotonic() > deadline:
             said = "".join(f"\n  {line}" for line in backend.log_tail(monitor.name, LOG_LINES)[-LOG_LINES:])
             raise MonitorError(f"{monitor.name}: has not taken its configuration after {DEADLINE:g} s{said}")
@@ -104,8 +109,10 @@ def loaded(metrics: Mapping[str, float] | None, since: float) -> bool:
 
 def read(monitor: Monitor) -> dict[str, float] | None:
     """Its own metrics without labels; None while it does not answer."""
-    host = ANY_ADDRESS.get(monitor.host, monitor.host)
-    connection = http.client.HTTPConnection(host, monitor.port, timeout=REQUEST_SECONDS)
+    host, port = ANY_ADDRESS.get(monitor.host, monitor.host), monitor.port
+    if monitor.metrics_port is not None:
+        host, port = "127.0.0.1", monitor.metrics_port
+    connection = http.client.HTTPConnection(host, port, timeout=REQUEST_SECONDS)
     try:
         connection.request("GET", "/metrics", headers={"Connection": "close"})
         answer = connection.getresponse()

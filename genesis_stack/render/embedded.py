@@ -18,9 +18,11 @@ from genesis_stack.errors import ExitCode, GenesisError
 from genesis_stack.layout import Layout
 from genesis_stack.render.access import clients_file
 from genesis_stack.render.files import RenderedFile, ResolvedModel, Runtime
+from genesis_stack.render.gateway import gateway_file
 from genesis_stack.render.monitoring import monitoring_files
-from genesis_stack.render.monitoring.programs import Program, programs
+from genesis_stack.render.monitoring.programs import Program, data_directory
 from genesis_stack.render.monitoring.units import HEAP
+from genesis_stack.render.programs import programs
 from genesis_stack.render.serve import config_file, config_path
 from genesis_stack.spec.model import Stack
 
@@ -32,6 +34,10 @@ DRAIN_MARGIN: Final = 10.0
 """Seconds between the end of a server's drain and the SIGKILL that ends one which hangs."""
 BACKLOG: Final = 1024
 """Connections that wait while a server restarts; the kernel caps it at net.core.somaxconn."""
+
+SYSTEM_PROGRAMS: Final = "/usr/local/sbin:/usr/sbin"
+"""Where distributions put programs that are usually root's to run."""
+ABOUT: Final = "Rendered by genesis-stack: edit stack.yaml instead."
 
 Section = tuple[str, Sequence[tuple[str, object]]]
 
@@ -80,6 +86,7 @@ def render(
         if program.name not in absent:
             ini = _ini(_monitor(program, layout))
             files.append(RenderedFile(watcher_path(program.name, layout), ini, 0o644, owner=""))
+    files += gateway_file(stack, layout, "", ABOUT)
     files += monitoring_files(stack, layout, "", lambda secret: str(layout.secrets / secret))
     return tuple(files)
 
@@ -147,8 +154,13 @@ def _watcher(name: str, drain_timeout: float, layout: Layout, runtime: Runtime) 
     ]
 
 
+def credentials_directory(name: str, layout: Layout) -> PurePosixPath:
+    """Where a program finds what it is handed, as systemd's $CREDENTIALS_DIRECTORY."""
+    return data_directory(name, "embedded", layout) / "credentials"
+
+
 def _monitor(program: Program, layout: Layout) -> Sequence[Section]:
-    """A program that opens its own port; `GOMEMLIMIT` is all that bounds its memory here."""
+    """A program that opens its own port."""
     watcher = (
         f"watcher:{program.name}",
         [
@@ -156,12 +168,20 @@ def _monitor(program: Program, layout: Layout) -> Sequence[Section]:
             ("autostart", False),
             ("copy_env", True),
             ("max_retry", 1),
-            ("stop_signal", "SIGTERM"),
+            ("stop_signal", "SIGUSR1" if program.reach == "front" else "SIGTERM"),
             ("graceful_timeout", DRAIN_MARGIN),
             *_streams(program.name, layout),
         ],
     )
-    return [watcher, (f"env:{program.name}", [("GOMEMLIMIT", int(program.memory * HEAP))])]
+    return [watcher, (f"env:{program.name}", _environment(program, layout))]
+
+
+def _environment(program: Program, layout: Layout) -> Sequence[tuple[str, object]]:
+    """Debian keeps HAProxy out of a user's PATH; GOMEMLIMIT is all that bounds a Go program's memory."""
+    if program.reach == "front":
+        handed = credentials_directory(program.name, layout)
+        return [("PATH", f"$PATH:{SYSTEM_PROGRAMS}"), ("CREDENTIALS_DIRECTORY", handed)]
+    return [("GOMEMLIMIT", int(program.memory * HEAP))]
 
 
 def _streams(name: str, layout: Layout) -> list[tuple[str, object]]:

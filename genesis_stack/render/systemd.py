@@ -17,10 +17,13 @@ from genesis_stack.layout import Layout
 from genesis_stack.protocol.serve_config import GROUP_LOCKS
 from genesis_stack.render import sandbox
 from genesis_stack.render.access import access_directory, clients_file, secrets_of
+from genesis_stack.render.agent import agent_units
 from genesis_stack.render.files import RenderedFile, ResolvedModel, Runtime
+from genesis_stack.render.gateway import gateway_file, gateway_unit
 from genesis_stack.render.monitoring import monitoring_files
-from genesis_stack.render.monitoring.programs import programs, unit_name
+from genesis_stack.render.monitoring.programs import unit_name
 from genesis_stack.render.monitoring.units import monitor_unit, secret_file
+from genesis_stack.render.programs import programs
 from genesis_stack.render.serve import config_file, config_path, group_path
 from genesis_stack.render.unitfile import Directive, Section, exec_word, literal, path_word, seconds, unit
 from genesis_stack.spec.model import Model, Stack
@@ -80,13 +83,17 @@ def render(
         for name in stack.models
         for file in _Server(stack, name, resolved[name], layout, runtime).files()
     )
-    return (*shared, *own, *_monitoring(stack, layout, runtime))
+    units = agent_units(stack, layout, runtime, about=ABOUT, target=TARGET)
+    agent = (_file(UNITS / name, content) for name, content in units)
+    return (*shared, *own, *agent, *_programs(stack, layout, runtime))
 
 
-def _monitoring(stack: Stack, layout: Layout, runtime: Runtime) -> Iterator[RenderedFile]:
-    """The units of what watches, and what they read."""
+def _programs(stack: Stack, layout: Layout, runtime: Runtime) -> Iterator[RenderedFile]:
+    """The units of the gateway and of what watches, and what they read."""
     for program in programs(stack, layout, runtime, "systemd"):
-        yield _file(UNITS / program.unit, monitor_unit(program, layout, ABOUT, TARGET))
+        as_unit = gateway_unit if program.reach == "front" else monitor_unit
+        yield _file(UNITS / program.unit, as_unit(program, layout, ABOUT, TARGET))
+    yield from gateway_file(stack, layout, "root", ABOUT)
     alertmanager = unit_name("monitor.alertmanager")
     yield from monitoring_files(stack, layout, "root", lambda secret: secret_file(alertmanager, secret))
 

@@ -8,11 +8,13 @@ from pathlib import PurePosixPath
 from typing import Final, Literal
 
 from genesis_stack.layout import Layout
+from genesis_stack.render.agent import AGENT, TIMER
 from genesis_stack.render.files import Runtime
 from genesis_stack.render.monitoring.alertmanager import secrets_of
 from genesis_stack.render.monitoring.files import alertmanager_path, prometheus_path, rules_path
 from genesis_stack.render.monitoring.prometheus import address
 from genesis_stack.render.monitoring.rule import span
+from genesis_stack.spec.gitops import GitOps
 from genesis_stack.spec.model import Stack
 from genesis_stack.spec.monitoring import EXPORTER_MEMORY, Alertmanager, Prometheus
 
@@ -21,8 +23,9 @@ RESEND_SCRAPES: Final = 4
 """Seconds, or scrapes, until Alertmanager is told again: right after a reload there is nobody to tell."""
 
 Kind = Literal["systemd", "embedded"]
-Reach = Literal["host", "loopback", "network"]
-"""What a program must get at: the host's own state, this machine's ports, or receivers elsewhere."""
+Reach = Literal["host", "loopback", "network", "front"]
+"""What a program must get at: the host's own state, this machine's ports, receivers elsewhere; or it is what
+clients come through."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +33,8 @@ class Program:
     """One program. `name` holds a dot, so that no model can have it; `memory` is in bytes.
 
     A change of a file in `configs` needs no restart. `data` is its own directory. `readable` are directories
-    outside of the system's own that it runs from.
+    outside of the system's own that it runs from. Its metrics are on `metrics_port` if not on `port`. It is
+    handed `secrets` under their own names, and `credentials`, pairs of a name and a secret, under these.
     """
 
     name: str
@@ -44,6 +48,8 @@ class Program:
     data: bool = True
     secrets: tuple[str, ...] = ()
     readable: tuple[PurePosixPath, ...] = ()
+    metrics_port: int | None = None
+    credentials: tuple[tuple[str, str], ...] = ()
 
     @property
     def unit(self) -> str:
@@ -52,8 +58,8 @@ class Program:
 
 
 def unit_name(name: str) -> str:
-    """The service unit of a monitor: `monitor.prometheus` is genesis-prometheus.service."""
-    return f"genesis-{name.partition('.')[2]}.service"
+    """The unit of a program: `monitor.prometheus` is genesis-prometheus.service, the agent has a timer."""
+    return TIMER if name == AGENT else f"genesis-{name.partition('.')[2]}.service"
 
 
 def data_directory(name: str, kind: Kind, layout: Layout) -> PurePosixPath:
@@ -64,14 +70,14 @@ def data_directory(name: str, kind: Kind, layout: Layout) -> PurePosixPath:
     return PurePosixPath(layout.state) / short
 
 
-def programs(stack: Stack, layout: Layout, runtime: Runtime, kind: Kind) -> Iterator[Program]:
-    """What must run for the declared parts of monitoring."""
+def watching_programs(stack: Stack, layout: Layout, runtime: Runtime, kind: Kind) -> Iterator[Program]:
+    """What must run for the declared parts of monitoring, in the order in which it starts."""
     prometheus, alertmanager = stack.monitoring.prometheus, stack.monitoring.alertmanager
     if prometheus is None:
         return
     yield _exporter(prometheus, layout, runtime, kind)
     if alertmanager is not None and alertmanager.mode == "managed":
-        yield _alertmanager(alertmanager, layout, kind)
+        yield _alertmanager(alertmanager, stack.gitops, layout, kind)
     if prometheus.mode == "managed":
         yield _prometheus(prometheus, layout, kind)
 
@@ -103,7 +109,7 @@ def _prometheus(prometheus: Prometheus, layout: Layout, kind: Kind) -> Program:
     )
 
 
-def _alertmanager(alertmanager: Alertmanager, layout: Layout, kind: Kind) -> Program:
+def _alertmanager(alertmanager: Alertmanager, gitops: GitOps | None, layout: Layout, kind: Kind) -> Program:
     name = "monitor.alertmanager"
     return Program(
         name=name,
@@ -120,7 +126,7 @@ def _alertmanager(alertmanager: Alertmanager, layout: Layout, kind: Kind) -> Pro
         configs=(alertmanager_path(layout),),
         memory=alertmanager.memory,
         reach="network",
-        secrets=tuple(secrets_of(alertmanager)),
+        secrets=tuple(secrets_of(alertmanager, gitops)),
     )
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-from genesis_stack.render.monitoring.rule import HOST_JOB, JOB, span
+from genesis_stack.render.monitoring.rule import GATEWAY_JOB, HOST_JOB, JOB, span
+from genesis_stack.spec.effective import gateway_on
 from genesis_stack.spec.model import Stack
 from genesis_stack.spec.monitoring import Alertmanager, Prometheus
 
@@ -34,6 +35,10 @@ def prometheus_document(stack: Stack, prometheus: Prometheus, rule_file: str) ->
         "scrape_configs": [
             {"job_name": JOB, **_scheme(stack), "static_configs": list(server_targets(stack))},
             {"job_name": HOST_JOB, "static_configs": [{"targets": [exporter_target(prometheus)]}]},
+            *(
+                {"job_name": GATEWAY_JOB, "static_configs": [{"targets": [target]}]}
+                for target in gateway_targets(stack)
+            ),
         ],
     }
 
@@ -46,7 +51,11 @@ def targets_document(stack: Stack, prometheus: Prometheus) -> list[dict[str, Any
         for one in server_targets(stack)
     ]
     host = {"job": HOST_JOB, "stack": stack.name}
-    return [*servers, {"targets": [exporter_target(prometheus)], "labels": host}]
+    gateway = (
+        {"targets": [target], "labels": {"job": GATEWAY_JOB, "stack": stack.name}}
+        for target in gateway_targets(stack)
+    )
+    return [*servers, {"targets": [exporter_target(prometheus)], "labels": host}, *gateway]
 
 
 def server_targets(stack: Stack) -> Iterator[dict[str, Any]]:
@@ -59,6 +68,13 @@ def server_targets(stack: Stack) -> Iterator[dict[str, Any]]:
 def exporter_target(prometheus: Prometheus) -> str:
     """Where the exporter of this host listens."""
     return address("127.0.0.1", prometheus.exporter_port)
+
+
+def gateway_targets(stack: Stack) -> Iterator[str]:
+    """Where the gateway tells its metrics, on a host that runs it."""
+    gateway = gateway_on(stack, None)
+    if gateway is not None:
+        yield address("127.0.0.1", gateway.metrics_port)
 
 
 def address(host: str, port: int) -> str:

@@ -13,6 +13,8 @@ JOB: Final = "genesis"
 """Job of the model servers."""
 HOST_JOB: Final = "genesis-host"
 """Job of the exporter that looks at the host."""
+GATEWAY_JOB: Final = "genesis-gateway"
+"""Job of the gateway's HAProxy."""
 HOST_INSTANCE: Final = "exporter"
 """What the exporter's target is called in tests."""
 SCRAPES: Final = 20
@@ -90,23 +92,24 @@ class Watched:
 
     def metric(self, name: str, *matchers: str) -> str:
         """A selector of the server's own metric."""
-        return _selector(name, f'job="{JOB}"', f'model="{self.name}"', *matchers)
+        return selector(name, f'job="{JOB}"', f'model="{self.name}"', *matchers)
 
     def sample(self, name: str, *labels: str) -> str:
         """A series of the server's own metric, for a test."""
-        return _selector(name, f'instance="{self.instance}"', f'job="{JOB}"', f'model="{self.name}"', *labels)
+        return selector(name, f'instance="{self.instance}"', f'job="{JOB}"', f'model="{self.name}"', *labels)
 
     def host_metric(self, name: str) -> str:
         """A selector of what the exporter says: about the model, or about the host."""
-        return _selector(name, f'job="{HOST_JOB}"', f'model="{self.name}"')
+        return selector(name, f'job="{HOST_JOB}"', f'model="{self.name}"')
 
     def host_sample(self, name: str) -> str:
         """A series of the exporter, for a test."""
         model = (f'model="{self.name}"',) if self.name else ()
-        return _selector(name, f'instance="{HOST_INSTANCE}"', f'job="{HOST_JOB}"', *model)
+        return selector(name, f'instance="{HOST_INSTANCE}"', f'job="{HOST_JOB}"', *model)
 
 
-def _selector(name: str, *matchers: str) -> str:
+def selector(name: str, *matchers: str) -> str:
+    """A metric with label matchers, or a series with labels."""
     return f"{name}{{{','.join(matchers)}}}"
 
 

@@ -10,6 +10,8 @@ from typing import Any, Final
 
 from genesis_stack.render.monitoring.budget import BURNING
 from genesis_stack.render.monitoring.calling import CALLING
+from genesis_stack.render.monitoring.following import FOLLOWING
+from genesis_stack.render.monitoring.fronting import FRONTING
 from genesis_stack.render.monitoring.hosting import HOSTING
 from genesis_stack.render.monitoring.rule import Alarm, Body, Rule, Watched, span
 from genesis_stack.render.monitoring.serving import SERVING
@@ -31,7 +33,8 @@ def all_rules(stack: Stack, step: float) -> tuple[Rule, ...]:
             for name in stack.models
             for rule in _about(Watched(stack, name, step), (*SERVING, *CALLING, *BURNING))
         ),
-        *_about(Watched(stack, "", step), HOSTING),
+        *_about(Watched(stack, "", step), FRONTING),
+        *_about(Watched(stack, "", step), (*HOSTING, *FOLLOWING)),
         *added_rules(stack),
     )
 
