@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +13,9 @@ from typing import Final
 MOUNT: Final = Path("/sys/fs/cgroup")
 LEFT_ALONE: Final = {"cpuset"}
 """A v1 controller that takes no process until it was given CPUs, and that systemd does not use there."""
+
+EMPTYING: Final = 60.0
+"""Seconds until a group that still has processes is an error."""
 
 
 def unified() -> bool:
@@ -43,7 +49,15 @@ def _parents() -> Iterator[Path]:
 
 
 def _remove(group: Path) -> None:
-    for below in sorted(group.rglob("*/"), reverse=True):
-        if below.is_dir():
-            below.rmdir()
-    group.rmdir()
+    """The kernel takes a moment to let go of the last processes."""
+    end = time.monotonic() + EMPTYING
+    while True:
+        try:
+            for folder, _, _ in os.walk(group, topdown=False):
+                Path(folder).rmdir()
+        except OSError as error:
+            if error.errno not in {errno.EBUSY, errno.ENOENT} or time.monotonic() > end:
+                raise
+            time.sleep(0.05)
+        else:
+            return

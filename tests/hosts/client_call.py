@@ -33,7 +33,7 @@ def main() -> None:
     head = fields(port, how, sys.stdin.readline().strip()) | {"Content-Type": "application/json"}
     request = urllib.request.Request(f"http://127.0.0.1:{port}{PATH}", BODY, head)
     try:
-        with urllib.request.urlopen(request, timeout=60) as answer:
+        with urllib.request.urlopen(request, timeout=600) as answer:
             print(answer.status)  # noqa: T201 -- its output
     except urllib.error.HTTPError as error:
         print(error.code)  # noqa: T201 -- its output

@@ -16,7 +16,10 @@ PACKAGES: Final = (
     "systemd",
     "systemd-sysv",
     "dbus",
-    "python3",  # what a user's virtual environment hangs from, and what probes are written in
+    "python3",  # what probes are written in
+    "python3-venv",  # what genesis-stack is installed with
+    "git",  # what the agent follows
+    "haproxy",  # the gateway
     "procps",
     "iproute2",
     "libgomp1",  # llama.cpp's OpenMP
@@ -43,6 +46,7 @@ def debian_root() -> Path:
 def _build(root: Path) -> None:
     include = f"--include={','.join(PACKAGES)}"
     run(["debootstrap", "--variant=minbase", include, SUITE, root, *_mirror()], timeout=1200)
+    run(["systemctl", f"--root={root}", "disable", "haproxy.service"])  # ours is a unit of the stack
     shutil.rmtree(root / "var/cache/apt/archives")
     shutil.rmtree(root / "var/lib/apt/lists")
 

@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from hosts.debian_root import debian_root
+from hosts.installation import WheelHouse, boot_installed
+from hosts.installation import wheel_house as collected
 from hosts.nspawn import Host, boot
 
 TOOLS = ("debootstrap", "nsenter", "setpriv", "systemd-nspawn")
@@ -53,3 +55,16 @@ def host(boot_host: Callable[[], AbstractContextManager[Host]]) -> Iterator[Host
     """A host of the test's own."""
     with ExitStack() as stack:
         yield stack.enter_context(boot_host())
+
+
+@pytest.fixture(scope="session")
+def wheel_house(tmp_path_factory: pytest.TempPathFactory) -> WheelHouse:
+    """The project and all that it needs, as wheels."""
+    return collected(tmp_path_factory.mktemp("wheels"))
+
+
+@pytest.fixture
+def installed_host(host_root: Path, wheel_house: WheelHouse, smollm2: Path) -> Iterator[Host]:
+    """A host of the test's own with genesis-stack installed as the README says, and a model file to serve."""
+    with boot_installed(host_root, wheel_house, read_only=[smollm2]) as host:
+        yield host

@@ -19,9 +19,9 @@ BODY = json.dumps({"model": MODEL, "messages": [{"role": "user", "content": "Cou
 
 def chat() -> str:
     """Make one request on a connection of its own."""
-    connection = http.client.HTTPConnection("127.0.0.1", PORT, timeout=60)
+    connection = http.client.HTTPConnection("127.0.0.1", PORT, timeout=600)
     if CONTEXT is not None:
-        connection = http.client.HTTPSConnection("127.0.0.1", PORT, timeout=60, context=CONTEXT)
+        connection = http.client.HTTPSConnection("127.0.0.1", PORT, timeout=600, context=CONTEXT)
     try:
         connection.connect()
     except ConnectionRefusedError:

@@ -20,10 +20,14 @@ from typing import Final, TypeVar
 from genesis_stack.process import Completed, run
 from hosts.cgroup import own_cgroup, unified
 
-BOOT_DEADLINE: Final = 60.0
-STOP_DEADLINE: Final = 30.0
+BOOT_DEADLINE: Final = 240.0
+STOP_DEADLINE: Final = 90.0
 NAMESPACES: Final = ("-m", "-u", "-i", "-n", "-p", "-C")
-ENVIRONMENT: Final = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LANG": "C.UTF-8"}
+ENVIRONMENT: Final = {
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "HOME": "/root",
+    "LANG": "C.UTF-8",
+}
 
 T = TypeVar("T")
 
@@ -50,7 +54,7 @@ class Host:
         *,
         check: bool = True,
         input_text: str | None = None,
-        timeout: float = 60.0,
+        timeout: float = 240.0,
     ) -> Completed:
         """Run a program as the host's root, its words as text; see `genesis_stack.process.run`."""
         return run(self.entering(argv), check=check, input_text=input_text, env=ENVIRONMENT, timeout=timeout)
@@ -76,16 +80,16 @@ class Host:
         """Whether the path is there."""
         return self.run(["test", "-e", path], check=False).returncode == 0
 
-    def systemctl(self, *words: str, check: bool = True, timeout: float = 60.0) -> Completed:
+    def systemctl(self, *words: str, check: bool = True) -> Completed:
         """Ask the host's service manager."""
-        return self.run(["systemctl", "--no-pager", *words], check=check, timeout=timeout)
+        return self.run(["systemctl", "--no-pager", *words], check=check)
 
     def show(self, unit: str, *properties: str) -> dict[str, str]:
         """Properties of a unit, as `systemctl show` prints them."""
         shown = self.systemctl("show", unit, *(f"--property={name}" for name in properties)).stdout
         return dict(line.split("=", 1) for line in shown.splitlines())
 
-    def wait_for(self, condition: Callable[[], T | None], *, deadline: float = 120.0, what: str) -> T:
+    def wait_for(self, condition: Callable[[], T | None], *, deadline: float = 300.0, what: str) -> T:
         """Wait for a condition; a failure shows the end of the journal."""
         try:
             return wait_for(condition, deadline=deadline, what=what)
@@ -146,7 +150,7 @@ def _leader(nspawn: subprocess.Popen[bytes]) -> int | None:
         try:
             if Path(f"/proc/{child}/comm").read_text() == "systemd\n":
                 return int(child)
-        except FileNotFoundError:
+        except (FileNotFoundError, ProcessLookupError):  # it ended meanwhile
             continue
     return None
 

@@ -42,7 +42,7 @@ STACK = Stack.model_validate(
 LAYOUT = Layout.system()
 CLIENT = """
 import socket, sys
-with socket.create_connection(("127.0.0.1", int(sys.argv[1])), timeout=20) as peer:
+with socket.create_connection(("127.0.0.1", int(sys.argv[1])), timeout=300) as peer:
     peer.sendall(sys.stdin.read().encode())
     peer.shutdown(socket.SHUT_WR)
     print(peer.makefile().read())

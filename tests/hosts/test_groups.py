@@ -63,7 +63,7 @@ def test_they_take_turns_from_inside_their_sandboxes(sharing: Host) -> None:
     """As users of their own, each with its own profile; starting the second has sent the first away."""
     assert (state(sharing, "strict"), state(sharing, "standard")) == ("unloaded", "ready")
     for asked, other in (("strict", "standard"), ("standard", "strict")):
-        counted = sharing.run(["python3", LOAD, PORTS[asked], asked, 1], input_text="\n", timeout=120)
+        counted = sharing.run(["python3", LOAD, PORTS[asked], asked, 1], input_text="\n", timeout=600)
         assert json.loads(counted.stdout) == {"answered": 1}
         assert (state(sharing, asked), state(sharing, other)) == ("ready", "unloaded")
 
@@ -71,5 +71,5 @@ def test_they_take_turns_from_inside_their_sandboxes(sharing: Host) -> None:
 def test_a_killed_holder_makes_room(sharing: Host) -> None:
     """Its lock ends with its process."""
     sharing.systemctl("kill", "--signal=KILL", "standard-server.service")
-    counted = sharing.run(["python3", LOAD, PORTS["strict"], "strict", 1], input_text="\n", timeout=120)
+    counted = sharing.run(["python3", LOAD, PORTS["strict"], "strict", 1], input_text="\n", timeout=600)
     assert json.loads(counted.stdout) == {"answered": 1}

@@ -36,12 +36,13 @@ monitoring: {{tracing: {{exporter: file}}}}
 UNIT = "smol-server.service"
 ASK = """
 import json, sys, urllib.request
-body = {"model": "smol", "messages": [{"role": "user", "content": "Name a colour."}], "max_tokens": 16}
+body = {"model": "smol", "messages": [{"role": "user", "content": "Name a colour."}], "max_tokens": 16,
+        "ignore_eos": True}
 headers = {"Content-Type": "application/json", "X-Request-Id": "asked-on-a-host"}
 url = "http://127.0.0.1:8000"
 request = urllib.request.Request(url + "/v1/chat/completions", json.dumps(body).encode(), headers)
-urllib.request.urlopen(request, timeout=100).read()
-print(urllib.request.urlopen(url + "/metrics", timeout=100).read().decode())
+urllib.request.urlopen(request, timeout=600).read()
+print(urllib.request.urlopen(url + "/metrics", timeout=600).read().decode())
 """
 
 
@@ -59,7 +60,7 @@ def asked(
         host.run(["systemd-tmpfiles", "--create", systemd.TMPFILES.name])
         host.systemctl("daemon-reload")
         host.systemctl("start", "smol-server.socket")
-        scraped = host.run(["python3", "-"], input_text=ASK, timeout=120).stdout
+        scraped = host.run(["python3", "-"], input_text=ASK, timeout=600).stdout
         lines = (line.rsplit(" ", 1) for line in scraped.splitlines() if line and line[0] != "#")
         yield host, {name: float(value) for name, value in lines}
 
@@ -78,8 +79,9 @@ def test_memory_and_throttling_are_seen_from_inside(asked: tuple[Host, dict[str,
 def test_the_journal_finds_a_request_by_its_id(asked: tuple[Host, dict[str, float]]) -> None:
     """As a field that journald attributes to the unit, and the whole line of JSON as its message."""
     host, _ = asked
-    found = host.run(["journalctl", "-o", "json", "GENESIS_REQUEST_ID=asked-on-a-host"]).stdout.splitlines()
-    (entry,) = map(json.loads, found)
+    words = ["journalctl", "-o", "json", "GENESIS_REQUEST_ID=asked-on-a-host"]
+    found = host.wait_for(lambda: host.run(words, check=False).stdout, what="the line of the request")
+    (entry,) = map(json.loads, found.splitlines())
     assert (entry["_SYSTEMD_UNIT"], entry["PRIORITY"], entry["GENESIS_STATUS"]) == (UNIT, "6", "200")
     line = json.loads(entry["MESSAGE"])
     assert line["completion_tokens"] == 16

@@ -60,7 +60,7 @@ def install(host: Host, file: RenderedFile) -> None:
 
 def test_a_chat_on_the_socket_starts_the_server_and_is_answered(serving: Host) -> None:
     """The whole way: socket unit, sandbox, llama.cpp, HTTP."""
-    counted = serving.run(["python3", LOAD, PORT, "smol", 1], input_text="\n", timeout=120)
+    counted = serving.run(["python3", LOAD, PORT, "smol", 1], input_text="\n", timeout=600)
     assert json.loads(counted.stdout) == {"answered": 1}
     assert serving.show(UNIT, "ActiveState", "Result") == {"Result": "success", "ActiveState": "active"}
 
@@ -92,15 +92,16 @@ def test_kill_under_load_refuses_no_connection(serving: Host) -> None:
         what="the next server",
     )
     serving.wait_for(lambda: connections(serving) >= threads, what="requests in work again")
-    counted = json.loads(load.communicate("\n", timeout=120)[0])
-    assert set(counted) == {"answered", "broken"}
-    assert counted["broken"] <= threads
+    counted = json.loads(load.communicate("\n", timeout=600)[0])
+    assert counted["answered"] > 0
+    assert counted.keys() <= {"answered", "broken"}
+    assert counted.get("broken", 0) <= threads
 
 
 def test_the_audit_record_reaches_the_journal_and_continues(serving: Host) -> None:
     """From inside the sandbox, and across a restart: the next run names the last record of the one before."""
     for _ in range(2):
-        counted = serving.run(["python3", LOAD, PORT, "smol", 1], input_text="\n", timeout=120)
+        counted = serving.run(["python3", LOAD, PORT, "smol", 1], input_text="\n", timeout=600)
         assert json.loads(counted.stdout) == {"answered": 1}
         serving.systemctl("restart", UNIT)
     serving.systemctl("stop", UNIT)

@@ -36,7 +36,7 @@ models:
 )
 LOAD = Path(__file__).with_name("load_client.py")
 UNIT = "smol-server.service"
-CERTIFICATE = f"import ssl; print(ssl.get_server_certificate(('127.0.0.1', {PORT}), timeout=60))"
+CERTIFICATE = f"import ssl; print(ssl.get_server_certificate(('127.0.0.1', {PORT}), timeout=600))"
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ def test_renewal_refuses_no_connection(serving: Host, tmp_path: Path) -> None:
     assert shown != renewed
     serving.systemctl("restart", UNIT)
     assert serving.run(["python3", "-c", CERTIFICATE]).stdout.strip() == renewed
-    counted = json.loads(load.communicate("\n", timeout=120)[0])
+    counted = json.loads(load.communicate("\n", timeout=600)[0])
     assert counted["answered"] > 0
     assert "refused" not in counted
     assert counted.get("broken", 0) <= 4

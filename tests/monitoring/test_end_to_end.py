@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +17,7 @@ from genesis_stack.process import run
 from monitoring.healthy import healthy_hour
 from monitoring.watched import Watched, receiver, wait_for
 
-pytestmark = [pytest.mark.prometheus, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.prometheus, pytest.mark.timeout(900)]
 
 TUNED = """
   SlowFirstToken: {threshold: 500ms, for: 0s}
@@ -38,7 +39,7 @@ def machine(smollm2: Path) -> Iterator[Watched]:
             wait_for(
                 lambda: machine.query("query", query='up{job="genesis"} == 1')["result"],
                 lambda: "a scrape",
-                30,
+                300,
             )
             yield machine
         finally:
@@ -75,11 +76,15 @@ def test_a_server_that_hangs_is_told_and_so_is_its_return(machine: Watched) -> N
 
 
 def test_a_full_queue_and_a_slow_first_token_are_told(machine: Watched) -> None:
-    """One request runs, three wait; when they are through, and nobody has to wait any more, both end."""
-    waiting = machine.chats(4, tokens=120)
-    machine.expect("QueueSaturated", "firing")
-    assert [one.result() for one in waiting] == [200] * 4
-    machine.expect("SlowFirstToken", "firing")
+    """One request runs, three wait, until both were told; when nobody has to wait any more, both end."""
+    told = threading.Event()
+    waiting = [machine.pool.submit(machine.chat_until, told) for _ in range(4)]
+    try:
+        machine.expect("QueueSaturated", "firing")
+        machine.expect("SlowFirstToken", "firing")
+    finally:
+        told.set()
+    assert {status for one in waiting for status in one.result()} == {200}
     machine.expect("QueueSaturated", "resolved")
     machine.expect("SlowFirstToken", "resolved")
 
@@ -105,8 +110,8 @@ def test_wrong_keys_are_told(machine: Watched) -> None:
     assert machine.apply(alerts=TUNED, extra=CLIENTS).returncode == 0
     for number in range(20):
         assert machine.chat(key=f"gsk_guess_{number}") == 401
-    machine.expect("AuthFailureSpike", "firing", 90)
-    machine.expect("AuthFailureSpike", "resolved", 90)
+    machine.expect("AuthFailureSpike", "firing")
+    machine.expect("AuthFailureSpike", "resolved")
 
 
 def test_nothing_else_was_told(machine: Watched) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from monitoring.watched import Told, Watched, wait_for
 
-pytestmark = [pytest.mark.prometheus, pytest.mark.model, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.prometheus, pytest.mark.model, pytest.mark.timeout(900)]
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ scrape_configs:
         ]
         with subprocess.Popen(argv, stderr=subprocess.DEVNULL) as theirs:
             try:
-                wait_for(lambda: ready(machine), lambda: "their Prometheus", 30)
+                wait_for(lambda: ready(machine), lambda: "their Prometheus", 300)
                 yield machine
             finally:
                 machine.cli("destroy", "--yes")
@@ -52,7 +52,7 @@ scrape_configs:
 def ready(machine: Watched) -> bool:
     """Whether their Prometheus answers."""
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{machine.ports[1]}/-/ready", timeout=5):
+        with urllib.request.urlopen(f"http://127.0.0.1:{machine.ports[1]}/-/ready", timeout=60):
             return True
     except OSError:
         return False
@@ -82,7 +82,7 @@ def test_it_finds_targets_and_rules_and_forgets_them(machine: Watched) -> None:
         result: list[dict[str, Any]] = machine.query("query", query="up == 1")["result"]
         return {(one["metric"]["job"], one["metric"].get("model")) for one in result} == expected
 
-    wait_for(found, lambda: machine.query("targets"), 30)
+    wait_for(found, lambda: machine.query("targets"), 300)
     assert "ServerDown" in rules(machine)
     done = machine.apply(monitoring=external, alerts="  HighMemoryUsage: {threshold: 77%}")
     assert "tell " in done.stderr

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import sys
 import threading
 import time
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+
+from ports import free_port
 
 from genesis_stack.layout import Layout
 from genesis_stack.process import Completed, run
@@ -33,15 +34,6 @@ def wait_for(condition: Callable[[], object], what: Callable[[], object], deadli
     while not condition():
         assert time.monotonic() < end, f"not within {deadline} s: {what()}"
         time.sleep(0.1)
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on now."""
-    probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    found = [int(probe.getsockname()[1]) for probe in probes]
-    for probe in probes:
-        probe.close()
-    return found
 
 
 @dataclass
@@ -91,13 +83,13 @@ class Watched:
     weights: Path
     hook: str
     told: Told
-    ports: list[int] = field(default_factory=lambda: free_ports(4))
+    ports: list[int] = field(default_factory=lambda: [free_port() for _ in range(4)])
     pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(16))
 
     def cli(self, *words: str) -> Completed:
         """Run `genesis-stack`."""
         argv = [PROGRAM, *words, "--root", self.root, "--backend", "embedded"]
-        return run(argv, check=False, timeout=120)
+        return run(argv, check=False, timeout=600)
 
     def apply(self, *, alerts: str = "", extra: str = "", monitoring: str | None = None) -> Completed:
         """Apply the one-model stack, with what the test says about monitoring and alerts."""
@@ -106,7 +98,7 @@ class Watched:
             f"""
 api_version: genesis.stack/v1
 name: watched
-defaults: {{reserve: 64MiB, rollout: {{min_healthy: 200ms, deadline: 60s}}}}
+defaults: {{reserve: 64MiB, rollout: {{min_healthy: 200ms, deadline: 5m}}}}
 models:
   smol:
     port: {self.ports[0]}
@@ -144,7 +136,7 @@ alerts:
         files = monitoring_files(stack, Layout.under(self.root), "", str)
         return next(file.content for file in files if file.path.name == "genesis.rules.yml")
 
-    def expect(self, alert: str, status: str, deadline: float = 45.0) -> None:
+    def expect(self, alert: str, status: str, deadline: float = 300.0) -> None:
         """Wait until the receiver has heard that this alert is firing, or resolved, and nothing newer."""
 
         def heard() -> bool:
@@ -167,7 +159,7 @@ alerts:
         """Ask Prometheus's HTTP API."""
         query = urllib.parse.urlencode(parameters)
         with urllib.request.urlopen(
-            f"http://127.0.0.1:{self.ports[1]}/api/v1/{path}?{query}", timeout=10
+            f"http://127.0.0.1:{self.ports[1]}/api/v1/{path}?{query}", timeout=60
         ) as answer:
             return json.load(answer)["data"]
 
@@ -187,11 +179,14 @@ alerts:
         url = f"http://127.0.0.1:{self.ports[0]}/v1/chat/completions"
         request = urllib.request.Request(url, json.dumps(body).encode(), headers)
         try:
-            with urllib.request.urlopen(request, timeout=150) as answer:
+            with urllib.request.urlopen(request, timeout=600) as answer:
                 return int(answer.status)
         except urllib.error.HTTPError as error:
             return error.code
 
-    def chats(self, count: int, tokens: int = 8) -> list[Future[int]]:
-        """So many requests at once."""
-        return [self.pool.submit(self.chat, tokens) for _ in range(count)]
+    def chat_until(self, stop: threading.Event) -> list[int]:
+        """One long request after the other; their statuses."""
+        found = []
+        while not stop.is_set():
+            found.append(self.chat(tokens=150))
+        return found

@@ -28,7 +28,7 @@ key = open("/run/client.key").read().strip()
 head = Head(method, b"127.0.0.1:8000", path.encode())
 while times:
     fields = sign(head, body, key_id=key.split("_")[1], secret=key.encode())
-    connection = http.client.HTTPConnection("127.0.0.1", 8000, timeout=120)
+    connection = http.client.HTTPConnection("127.0.0.1", 8000, timeout=600)
     connection.request(method, path, body or None, {"Content-Type": "application/json", **fields})
     answer = connection.getresponse()
     answer.read()
@@ -59,7 +59,7 @@ class Pair:
 
     def cli(self, *words: str, check: bool = True) -> Completed:
         """Run this environment's program inside."""
-        return self.host.run([GENESIS_STACK, *words], check=check, timeout=180)
+        return self.host.run([GENESIS_STACK, *words], check=check, timeout=600)
 
     def verify(self) -> dict[str, Any]:
         """What `verify --json` says."""
@@ -82,7 +82,7 @@ class Pair:
     def _ask(self, method: str, path: str, body: str, *, times: int) -> None:
         self.host.write("/run/client.key", self.key, mode=0o600)
         python = GENESIS_STACK.with_name("python")
-        self.host.run([python, "-c", ASK, method, path, body, times], timeout=180)
+        self.host.run([python, "-c", ASK, method, path, body, times], timeout=600)
 
     def ssh_config(self, folder: Path) -> Path:
         """A configuration for ssh that leads to a real sshd, with a pipe into the host for a network."""
@@ -101,10 +101,14 @@ class Pair:
 
     def verify_over_ssh(self, config: Path, *words: str | Path) -> dict[str, Any]:
         """What `verify --json` says, asked from this machine."""
-        stack = config.with_name("stack.yaml")
+        return self.verify_at("ssh://pair", config.parent, "--ssh-config", config, *words)
+
+    def verify_at(self, address: str, folder: Path, *words: str | Path) -> dict[str, Any]:
+        """What `verify --json` says, asked from this machine at an address; `folder` takes the stack."""
+        stack = folder / "stack.yaml"
         stack.write_text(self.host.read(STACK))
-        where = ["--host", "ssh://pair", "--ssh-config", config]
-        done = run([GENESIS_STACK, "verify", stack, "--json", *where, *words], check=False, timeout=180)
+        argv = [GENESIS_STACK, "verify", stack, "--json", "--host", address, *words]
+        done = run(argv, check=False, timeout=600)
         assert done.returncode in {0, 6}, done.stderr
         report: dict[str, Any] = json.loads(done.stdout)
         return report
@@ -138,7 +142,7 @@ clients:
     models: [text, plan]
     requests_per_minute: 60
     keys: {{main: {{secret: verifier-key}}}}
-defaults: {{reserve: 64MiB, rollout: {{min_healthy: 100ms, deadline: 60s}}}}
+defaults: {{reserve: 64MiB, rollout: {{min_healthy: 100ms, deadline: 5m}}}}
 models:
   text:
     port: 8000

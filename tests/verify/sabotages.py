@@ -196,7 +196,7 @@ SABOTAGES: Final[Mapping[str, Sabotage]] = {
     ),
     "stranger on the port": Sabotage(
         stranger("python3", "-m", "http.server", "8000", "--bind", "::1"),
-        frozenset({"text: port_is_ours"}),
+        frozenset({"text: port_is_ours", DRIFT}),
         gone,
     ),
     "listener among the models": Sabotage(
@@ -220,9 +220,8 @@ SABOTAGES: Final[Mapping[str, Sabotage]] = {
         command("rm", f"{STATE}/journal.json"),
     ),
     "no generation in force": Sabotage(
-        command("mv", f"{STATE}/current", f"{STATE}/away"),
-        frozenset({"generation_is_of_this_stack", "files_are_as_rendered"}),
-        command("mv", "-T", f"{STATE}/away", f"{STATE}/current"),
+        command("rm", f"{STATE}/current"),
+        frozenset({"generation_is_of_this_stack", "files_are_as_rendered", DRIFT}),
     ),
     "secret that everybody may read": Sabotage(
         command("chmod", "644", "/etc/genesis-stack/secrets/verifier-key"),

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 import pytest
 
+from genesis_stack.doctor.diagnose import THROTTLED_SECONDS
 from verify.pair import Pair
 from verify.sabotages import (
     CONFIG,
@@ -25,6 +27,9 @@ pytestmark = [pytest.mark.host, pytest.mark.model]
 
 SERVER: Final = "text-server.service"
 SOCKET: Final = "text-server.socket"
+METRICS: Final = (
+    "import urllib.request as r; print(r.urlopen('http://127.0.0.1:8000/metrics').read().decode())"
+)
 
 
 @dataclass(frozen=True)
@@ -101,7 +106,14 @@ def present_again(pair: Pair) -> None:
 def starved(pair: Pair) -> None:
     """A tenth of a processor, and something to do."""
     pair.host.systemctl("set-property", "--runtime", SERVER, "CPUQuota=10%")
-    pair.chat("text", tokens=24)
+    while held_back(pair) < THROTTLED_SECONDS * 2:
+        pair.chat("text", tokens=24)
+
+
+def held_back(pair: Pair) -> float:
+    """Seconds that the server has waited for its quota."""
+    told = pair.host.run(["python3", "-c", METRICS]).stdout
+    return float(re.findall(r"^genesis_cpu_throttled_seconds_total(?:{.*})? (\S+)$", told, re.MULTILINE)[0])
 
 
 def greedy(pair: Pair) -> None:
@@ -118,7 +130,7 @@ FAULTS: Final[Mapping[str, Fault]] = {
     "instructions that the processor lacks": Fault(
         failing("ExecStart=", "ExecStart=/bin/sh -c 'kill -ILL $$$$'"), "wrong CPU build", "GGML_NATIVE"
     ),
-    "too little memory": Fault(failing("MemoryMax=24M"), "out of memory", "models.text.budget.memory"),
+    "too little memory": Fault(failing("MemoryMax=60M"), "out of memory", "models.text.budget.memory"),
     "a file that may not be read": Fault(unreadable, "permission denied", CONFIG),
     "a clock that was set back": Fault(
         from_the_future, "clock skew", "timesyncd", target="this machine", undo=present_again

@@ -72,7 +72,7 @@ def test_looking_changes_nothing(pair: Pair) -> None:
     """No unit, no file and no process is other than before; a second look sees the same."""
     before = _state_of(pair)
     assert list(violated(pair.verify())) == []
-    assert _state_of(pair) == before
+    pair.host.wait_for(lambda: _state_of(pair) == before, what="the same state as before")
     assert list(violated(pair.verify())) == []
 
 
@@ -94,7 +94,7 @@ def test_plain_pytest_says_the_same(pair: Pair) -> None:
     """Without genesis-stack's own verb, as any project that uses testinfra would."""
     folder = Path(__file__).parents[2] / "infra_tests"
     words = [sys.executable, "-m", "pytest", folder, "-q", "--stack", STACK, "--hosts", "local://"]
-    done = pair.host.run(words, check=False, timeout=180)
+    done = pair.host.run(words, check=False, timeout=600)
     assert done.returncode == 0, done.stdout
     assert " failed" not in done.stdout
 

@@ -38,7 +38,7 @@ def stack(weights: Path) -> str:
     return f"""
 api_version: genesis.stack/v1
 name: watched
-defaults: {{reserve: 64MiB, rollout: {{min_healthy: 100ms, deadline: 60s}}}}
+defaults: {{reserve: 64MiB, rollout: {{min_healthy: 100ms, deadline: 5m}}}}
 models:
   smol:
     port: 8000
@@ -61,13 +61,13 @@ def watched(host_root: Path, smollm2: Path) -> Iterator[Host]:
     with boot(host_root, read_only=(*PYTHON, *programs, TEMPLATES)) as host:
         host.run(["systemd-run", "--unit=hook", "python3", "-c", RECEIVER])
         host.write(STACK, stack(smollm2))
-        host.run([GENESIS_STACK, "apply", STACK], timeout=180)
+        host.run([GENESIS_STACK, "apply", STACK], timeout=600)
         yield host
 
 
 def found(host: Host, *words: str) -> set[str]:
     """What `verify` finds violated."""
-    done = host.run([GENESIS_STACK, "verify", STACK, "--json", *words], check=False, timeout=180)
+    done = host.run([GENESIS_STACK, "verify", STACK, "--json", *words], check=False, timeout=600)
     assert done.returncode in {0, 6}, done.stderr
     return set(violated(json.loads(done.stdout)))
 
@@ -109,10 +109,24 @@ def other_receiver(host: Host) -> None:
     host.wait_for(lambda: "nobody" in host.run(["python3", "-c", status]).stdout, what="the other route")
 
 
+def unseen_exporter(host: Host) -> None:
+    """Stopped, and missed."""
+    host.systemctl("stop", "genesis-exporter.service")
+    await_targets(host, up=1)
+
+
+def await_targets(host: Host, *, up: int) -> None:
+    """Wait until Prometheus sees so many of the two targets up."""
+    ask = "import urllib.request as r; print(r.urlopen('http://127.0.0.1:9090/api/v1/query?query=sum(up)').read())"
+    host.wait_for(
+        lambda: f'"{up}"]' in host.run(["python3", "-c", ask], check=False).stdout, what=f"{up} targets up"
+    )
+
+
 SABOTAGES: Final[Mapping[str, tuple[Callable[[Host], None], set[str]]]] = {
     "stopped Prometheus": (stop("genesis-prometheus.service"), {"monitor_runs", DRIFT}),
     "stopped Alertmanager": (stop("genesis-alertmanager.service"), {"monitor_runs", DRIFT}),
-    "stopped exporter": (stop("genesis-exporter.service"), {"monitor_runs", "targets_up", DRIFT}),
+    "stopped exporter": (unseen_exporter, {"monitor_runs", "targets_up", DRIFT}),
     "deleted rule": (deleted_rule, {"rules_loaded", "files_are_as_rendered", DRIFT}),
     "alerts that nobody hears": (other_receiver, {"routes", "files_are_as_rendered", DRIFT}),
 }
@@ -126,4 +140,5 @@ def test_sabotage_is_found_where_it_is(name: str, watched: Host) -> None:
     try:
         assert found(watched) == expected
     finally:
-        watched.run([GENESIS_STACK, "apply", STACK], timeout=180)
+        watched.run([GENESIS_STACK, "apply", STACK], timeout=600)
+        await_targets(watched, up=2)

@@ -1,4 +1,4 @@
-"""A host's life, told with the verbs of an operator: apply, chat, verify, change, go back, destroy."""
+"""A host's life, told with an operator's verbs: install, apply, chat, verify, change, go back, destroy."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hosts.nspawn import Host
 
-from verify.pair import GENESIS_STACK, STACK
+from verify.pair import STACK
 from verify.sabotages import violated
 
 pytestmark = [pytest.mark.host, pytest.mark.model]
@@ -20,7 +20,7 @@ def stack(weights: Path, parallel: int) -> str:
     return f"""
 api_version: genesis.stack/v1
 name: story
-defaults: {{reserve: 64MiB, rollout: {{min_healthy: 100ms, deadline: 60s}}}}
+defaults: {{reserve: 64MiB, rollout: {{min_healthy: 100ms, deadline: 5m}}}}
 models:
   smol:
     port: 8000
@@ -30,14 +30,15 @@ models:
 """
 
 
-def test_the_whole_story(host: Host, smollm2: Path) -> None:
+def test_the_whole_story(installed_host: Host, smollm2: Path) -> None:
     """Each step leaves a host that verifies as the stack in force and as no other; the last, nothing."""
+    host = installed_host
 
     def cli(*words: str) -> str:
-        return host.run([GENESIS_STACK, *words], timeout=180).stdout
+        return host.run(["genesis-stack", *words], timeout=600).stdout
 
     def found(path: str) -> set[str]:
-        done = host.run([GENESIS_STACK, "verify", path, "--json"], check=False, timeout=180)
+        done = host.run(["genesis-stack", "verify", path, "--json"], check=False, timeout=600)
         return set(violated(json.loads(done.stdout)))
 
     changed = "/root/changed.yaml"
@@ -45,6 +46,7 @@ def test_the_whole_story(host: Host, smollm2: Path) -> None:
     host.write(STACK, stack(smollm2, parallel=2))
     host.write(changed, stack(smollm2, parallel=4))
     cli("apply", STACK)
+    assert host.show("smol-server.service", "ExecStart")["ExecStart"].startswith("{ path=/opt/genesis-stack/")
     assert json.loads(cli("chat", "--message", "Hello.", "--max-tokens", "4", "--json"))["usage"]
     assert found(STACK) == set()
     cli("apply", changed)
