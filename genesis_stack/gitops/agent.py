@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from genesis_stack.errors import GenesisError
 from genesis_stack.gitops import fingerprint
 from genesis_stack.gitops.attempt import Attempt, Means, Outcome, Report, desired
+from genesis_stack.gitops.connectivity import DEADLINE
 from genesis_stack.gitops.record import Files, Record, read_record, read_suspension, write_record
 from genesis_stack.gitops.repository import Repository, RepositoryError
 from genesis_stack.reconcile.apply import Host
@@ -29,11 +30,16 @@ class NotFollowingError(GenesisError):
 
 @dataclass
 class Agent:
-    """The agent of one host; `lock_timeout` is how many seconds it waits for another run to end."""
+    """The agent of one host.
+
+    `lock_timeout` is how many seconds it waits for another run to end, `reach_deadline` how many everything
+    may take to be reachable again after a change.
+    """
 
     host: Host
     means: Means
     lock_timeout: float = 0.0
+    reach_deadline: float = DEADLINE
     clock: Callable[[], float] = field(default=time.time)
 
     def run_once(self) -> Report:
@@ -90,6 +96,7 @@ class Agent:
             revision=revision,
             now=self.clock(),
             lock_timeout=self.lock_timeout,
+            reach_deadline=self.reach_deadline,
         )
         report = attempt.follow()
         attempt.close(report)

@@ -14,7 +14,7 @@ from genesis_stack.errors import ExitCode, GenesisError
 from genesis_stack.gitops import fingerprint, kept
 from genesis_stack.gitops.canary import BadVerdictError
 from genesis_stack.gitops.candidate import Candidate, Read, read_candidate
-from genesis_stack.gitops.connectivity import keeps, ways_of
+from genesis_stack.gitops.connectivity import DEADLINE, keeps, ways_of
 from genesis_stack.gitops.notices import Teller
 from genesis_stack.gitops.record import Notice, Record, Trouble, read_suspension, write_record
 from genesis_stack.gitops.repository import Repository, RepositoryError
@@ -71,7 +71,8 @@ class Means:
 class Attempt:
     """One revision on one host; `record` is what will be kept of it, `stack` the whole one in force.
 
-    `lock_timeout` is how many seconds it waits for another run to end, `now` a UNIX time.
+    `lock_timeout` is how many seconds it waits for another run to end, `reach_deadline` how many everything
+    may take to be reachable again; `now` is a UNIX time.
     """
 
     host: Host
@@ -83,6 +84,7 @@ class Attempt:
     revision: str
     now: float
     lock_timeout: float = 0.0
+    reach_deadline: float = DEADLINE
     candidate: Candidate | None = None
 
     def follow(self) -> Report:
@@ -135,7 +137,8 @@ class Attempt:
 
     def _proof(self, candidate: Candidate) -> Prove:
         """That the change cuts nothing off and, on the canary, that it bears its load."""
-        reachable = keeps(ways_of(self.repository, self.stack, candidate.here))
+        ways = ways_of(self.repository, self.stack, candidate.here)
+        reachable = keeps(ways, self.reach_deadline)
         profile = candidate.profile
         bears = None if profile is None else self.means.load_gate(candidate.path, profile)
 

@@ -71,7 +71,7 @@ def _gateways(stack: Stack, here: str | None) -> Iterator[tuple[str, int]]:
             yield name_of(stack, host), gateway.port
 
 
-def keeps(ways: Sequence[Way], *, deadline: float = DEADLINE) -> Prove:
+def keeps(ways: Sequence[Way], deadline: float) -> Prove:
     """Look now which ways work, and return what raises when one of those does not work any more.
 
     It gives each `deadline` seconds to come back, for a restarted gateway takes a moment.
