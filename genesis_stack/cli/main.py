@@ -72,6 +72,17 @@ class LazyGroup(click.Group):
         add_manual(cmd_name, command)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The verb that was asked for; a misspelt one gets the nearest as a hint."""
+        if args[0] not in VERBS and not ctx.resilient_parsing:
+            import difflib
+
+            close = difflib.get_close_matches(args[0], VERBS, n=1)
+            ctx.fail(f"No such command {args[0]!r}." + (f" Did you mean {close[0]!r}?" if close else ""))
+        return super().resolve_command(ctx, args)
+
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """Verbs from the table alone, then what every command has."""
         found = [CompletionItem(verb, help=line) for verb, (_, line) in VERBS.items()]

@@ -29,6 +29,7 @@ class Machine:
     disk: int
     instructions: tuple[str, ...]
     fast: bool
+    systemd: bool
     prometheus: bool
     ports: tuple[int, ...]
 
@@ -50,6 +51,7 @@ def read_machine(layout: Layout, ours: Collection[int] = (), root: Path = Path("
         disk=_free(layout.models),
         instructions=tuple(name for name in _TOLD if name in flags),
         fast=not flags or needed <= flags,
+        systemd=(root / "run/systemd/system").is_dir(),  # sd_booted(3)
         prometheus=shutil.which("prometheus") is not None,
         ports=tuple(sorted(set(_PORTS) - (set(listening(_PORTS)) - set(ours)))),
     )

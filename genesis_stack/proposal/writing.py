@@ -17,6 +17,8 @@ from genesis_stack.spec.model import Budget, Model, Weights
 from genesis_stack.spec.problems import InvalidStackError, Problem, show_path
 
 _PLAIN: Final = re.compile(r"[A-Za-z][A-Za-z0-9 ,._()+/-]*[A-Za-z0-9.)]")
+SYSTEMD: Final = "systemd: apply as root, and the kernel confines every server"
+NO_SYSTEMD: Final = "no systemd: apply runs the servers for your user, without a sandbox"
 _MIB: Final = 1024**2
 _SMOKE_USERS: Final = 2
 
@@ -53,6 +55,7 @@ def _head(proposal: Proposal) -> list[str]:
         f"#   memory      {show_size(host.memory)} ({host.memory_source})",
         f"#   processors  {host.cpus:g} ({host.cpus_source}), {instructions}",
         f"#   disk        {show_size(machine.disk)} free for model files",
+        f"#   services    {SYSTEMD if machine.systemd else NO_SYSTEMD}",
         *(f"# Passed over: {reason}." for reason in proposal.passed_over),
         "#",
         "# It is yours now: edit it, then",

@@ -105,3 +105,11 @@ def test_an_example_is_in_the_help() -> None:
     text = command.get_help(click.Context(command, info_name="genesis-stack models gc"))
     assert "  genesis-stack models gc --dry-run\n" in text
     assert "  75  another run holds the lock" in text
+
+
+def test_a_misspelt_verb_is_told_the_nearest() -> None:
+    """And nothing is guessed where none is near."""
+    for word, told in (("statsu", "Did you mean 'status'?"), ("xyzzy", "No such command 'xyzzy'.")):
+        with pytest.raises(click.UsageError) as refused:
+            genesis_stack.main([word], standalone_mode=False)
+        assert told in refused.value.message

@@ -29,7 +29,9 @@ SHAPES = {digest: Shape(facts, estimated=True) for digest, facts in KNOWN.items(
 def machine(memory: int = 64 * GIB, cpus: float = 8, disk: int = 500 * GIB, *, fast: bool = True) -> Machine:
     """A machine."""
     host = Host(memory, "installed", cpus, "processors we may use", "here", "")
-    return Machine(host, disk, ("avx2", "fma"), fast, prometheus=False, ports=(8000, 8001, 8002))
+    return Machine(
+        host, disk, ("avx2", "fma"), fast, systemd=True, prometheus=False, ports=(8000, 8001, 8002)
+    )
 
 
 def wish(*tasks: str, users: int = 4, watched: bool = False) -> Wish:
