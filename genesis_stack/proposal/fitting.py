@@ -136,7 +136,7 @@ def share_cpus(cpus: float, models: int) -> list[float]:
     if models == 1:
         return [cpus]
     if cpus < models:
-        return [math.floor(100 * cpus / models) / 100] * models
+        return [max(0.01, math.floor(100 * cpus / models) / 100)] * models
     whole = int(cpus)
     others = max(1, whole // (models + 1))
     return [float(whole - others * (models - 1)), *[float(others)] * (models - 1)]

@@ -21,6 +21,7 @@ from genesis_stack.proposal.machine import Machine, read_machine
 from genesis_stack.proposal.proposal import NothingFitsError, Proposal, Wish, choices, propose
 from genesis_stack.proposal.writing import as_checked_text, as_text
 from genesis_stack.spec.load import load, loads
+from genesis_stack.spec.units import parse_size
 
 MIB, GIB = 1024**2, 1024**3
 SHAPES = {digest: Shape(facts, estimated=True) for digest, facts in KNOWN.items()}
@@ -180,3 +181,20 @@ def test_the_processors_instructions_are_read(line: str, told: tuple[str, ...], 
     assert found.instructions == told
     assert found.host.memory == 4 * GIB
     assert found.disk > 0
+
+
+def test_the_first_hours_table_tells_what_is_proposed() -> None:
+    """Row by row: the memory of a machine, and what it gets for 4 users."""
+    page = (ROOT / "docs/start.md").read_text()
+    rows = re.findall(r"^\| (\d+ [MG]iB)(.*?) \| (.*?), (\d+) requests of (\d+) tokens", page, re.MULTILINE)
+    assert len(rows) > 4
+    for size, tasks, names, parallel, context in rows:
+        asked = wish("text", "vision") if "vision" in tasks else wish()
+        proposal = propose(asked, machine(parse_size(size)), SHAPES)
+        for served in proposal.models:
+            assert (served.fitted.engine.parallel, served.fitted.engine.context) == (
+                int(parallel),
+                int(context),
+            )
+        known = {"SmolLM2 135M": ["smollm2-135m"], "Llama 3.1 8B": ["llama-3-1-8b"]}
+        assert named(proposal) == known.get(names, ["llama-3-1-8b", "qwen3-vl-4b"])
