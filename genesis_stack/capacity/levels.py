@@ -19,6 +19,7 @@ PROMPT_TOKENS: Final = 48
 """Of the questions that are asked, about, with their chat template."""
 LEAST_ANSWERS: Final = 5
 """With fewer no promise is judged; see `gate`."""
+ATTEMPTS: Final = 4
 ROUNDS: Final = 3
 """Answers of each user that a level lasts for, about."""
 AROUND: Final = 5.0
@@ -62,8 +63,7 @@ def measure_levels(
         if users > 1 and ends > deadline:
             say(f"no time is left for {users} users and more")
             return
-        say(f"{users} users for {duration:.0f} s" if users > 1 else f"1 user for {duration:.0f} s")
-        yield _measure(bench, users, duration, answer, tokens)
+        yield _level(bench, users, duration, tokens, say)
 
 
 def _answer_seconds(tuned: Tuned, users: int, tokens: int) -> float:
@@ -73,11 +73,22 @@ def _answer_seconds(tuned: Tuned, users: int, tokens: int) -> float:
     return turns * (reading + tokens * min(users, tuned.engine.parallel) / tuned.total_at(users))
 
 
-def _measure(bench: Bench, users: int, duration: float, answer: float, tokens: int) -> Level:
+def _level(bench: Bench, users: int, duration: float, tokens: int, say: Callable[[str], None]) -> Level:
+    """Measured for longer where the server, or a busy machine, gave too few answers to judge by."""
+    for attempt in range(ATTEMPTS):
+        seconds = duration * 2**attempt
+        say(f"{users} users for {seconds:.0f} s" if users > 1 else f"1 user for {seconds:.0f} s")
+        level = _measure(bench, users, seconds, tokens)
+        if level.requests >= LEAST_ANSWERS:
+            break
+    return level
+
+
+def _measure(bench: Bench, users: int, duration: float, tokens: int) -> Level:
     profile: dict[str, Any] = {
         "users": users,
         "duration": duration,
-        "warm_up": min(answer, 2.0),
+        "warm_up": 0,
         "spawn_rate": float(users),
         "think_time": 0,
         "max_tokens": tokens,
@@ -87,10 +98,10 @@ def _measure(bench: Bench, users: int, duration: float, answer: float, tokens: i
     bench.write(profile)
     setting = read_setting(bench.file, "bench")
     record = run_load(bench.file, setting)
-    return _level(record, users, judge(record, setting.stack, setting.profile))
+    return _seen(record, users, judge(record, setting.stack, setting.profile))
 
 
-def _level(record: Record, users: int, checks: tuple[Check, ...]) -> Level:
+def _seen(record: Record, users: int, checks: tuple[Check, ...]) -> Level:
     (model,) = record.models
     samples = record.measured(model)
     answered = [one for one in samples if one.error is None]

@@ -76,7 +76,7 @@ def _tuned(subject: Subject, cores: int, begun: float, seconds: float, say: Say)
 def _raw(path: Path, trials: Sequence[Trial], say: Say) -> Iterator[Speed]:
     """Each trial's speed, as soon as it is known."""
     given = json.dumps([asdict(trial) for trial in trials])
-    argv = [sys.executable, "-m", "genesis_stack.capacity.raw_engine", path, given]
+    argv: list[str | Path] = [sys.executable, "-m", "genesis_stack.capacity.raw_engine", path, given]
     count = 0
     for line in process.stream(argv):
         answer = json.loads(line)

@@ -6,6 +6,7 @@ Stacks have no anchors, aliases or merges, so what a value's place in the text i
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import unified_diff
 from pathlib import Path
@@ -40,10 +41,13 @@ def patch(path: Path, stack: Stack, model: str, changes: Sequence[Change]) -> st
 
 def _diff(before: str, after: str, name: str) -> Iterator[str]:
     """The diff's lines; a last line without an end is marked as diff(1) marks it."""
-    lines = [text.split("\n") for text in (before, after)]
-    ended = [[f"{line}\n" for line in text[:-1]] + [line for line in text[-1:] if line] for text in lines]
-    for line in unified_diff(*ended, fromfile=f"a/{name}", tofile=f"b/{name}"):
+    for line in unified_diff(_lines(before), _lines(after), fromfile=f"a/{name}", tofile=f"b/{name}"):
         yield line if line.endswith("\n") else f"{line}\n{_NO_NEWLINE}"
+
+
+def _lines(text: str) -> list[str]:
+    """Lines with their ends, as only a newline makes them."""
+    return re.findall(r"[^\n]*\n|[^\n]+", text)
 
 
 def _changed(text: str, model: str, settings: Mapping[str, str]) -> str:

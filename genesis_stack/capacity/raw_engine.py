@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import Any, Final
 
 from genesis_stack.capacity.trial import Speed, Trial
@@ -109,7 +110,7 @@ def _prompts(context: RawContext, trial: Trial) -> list[float]:
     begun = time.perf_counter()
     while not rates or time.perf_counter() - begun < trial.seconds:
         context.clear()
-        rates.append(trial.prompt / _seconds(lambda: context.read(trial.prompt)))
+        rates.append(trial.prompt / _seconds(partial(context.read, trial.prompt)))
     return rates
 
 
@@ -118,7 +119,7 @@ def _steps(context: RawContext, trial: Trial) -> list[float]:
     begun = time.perf_counter()
     for step in range(trial.steps):
         position = trial.prompt + step
-        rates.append(trial.sequences / _seconds(lambda at=position: context.step(trial.sequences, at)))
+        rates.append(trial.sequences / _seconds(partial(context.step, trial.sequences, position)))
         if time.perf_counter() - begun >= trial.seconds:
             break
     return rates

@@ -85,7 +85,7 @@ def serving(subject: Subject, engine: EngineSettings, folder: Path) -> Iterator[
         bench.write({"users": 1})
         program = Path(sys.prefix) / "bin/genesis-serve"
         log = folder / "server.log"
-        argv = [program, "--config", bench.server_config(), "--fd", str(listener.fileno())]
+        argv: list[str | Path] = [program, "--config", bench.server_config(), "--fd", str(listener.fileno())]
         running = process.detach(argv, log=log, pass_fds=(listener.fileno(),))
     try:
         _await_ready(bench, running, log)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from genesis_stack.capacity.synthetic import SHAPES, Shape, write_model
 from genesis_stack.errors import ExitCode, GenesisError
@@ -43,7 +43,13 @@ class Subject:
     def needs(self, engine: EngineSettings) -> int:
         """Bytes of memory that it takes with these settings, as text alone."""
         shapes = {self.model.weights.sha256: memory.Shape(self.facts, estimated=False)}
-        update = {"engine": engine, "projector": None, "draft": None, "adapters": {}, "task": "text"}
+        update: dict[str, Any] = {
+            "engine": engine,
+            "projector": None,
+            "draft": None,
+            "adapters": {},
+            "task": "text",
+        }
         return memory.total(self.model.model_copy(update=update), shapes)
 
     def fits(self, engine: EngineSettings) -> bool:

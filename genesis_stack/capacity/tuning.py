@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from math import ceil
 from typing import Any, Final
 
-from genesis_stack.capacity.trial import Speed, Trial
+from genesis_stack.capacity.trial import KvCache, Speed, Trial
 from genesis_stack.spec.model import Budget, EngineSettings, Slo
 
 GAIN: Final = 1.05
@@ -130,7 +130,7 @@ class Tuner:
         )
 
     def _kv_cache(self) -> None:
-        other = "f16" if self._now.kv_cache == "q8_0" else "q8_0"
+        other: KvCache = "f16" if self._now.kv_cache == "q8_0" else "q8_0"
         if not self._engine.flash_attention:  # llama.cpp has no q8_0 without it
             return
         if not self._fits(self._with(kv_cache=other)):
@@ -156,8 +156,10 @@ class Tuner:
     def _together(self) -> list[Speed]:
         """More and more sequences at once; the first is always measured."""
         trials = [replace(self._now, sequences=count) for count in SEQUENCES]
-        first = list(self._measure(trials[:1]))
-        self._tried += first
+        first = [speed for speed in self._tried if speed.trial == trials[0]][:1]
+        if not first:
+            first = list(self._measure(trials[:1]))
+            self._tried += first
         return first + self._try("parallel", trials[1:])
 
     def _parallel(self, speeds: Sequence[Speed]) -> int:

@@ -10,6 +10,7 @@ import pytest
 from loadtest.machine import DIGEST
 
 from genesis_stack.capacity.bandwidth import measure_bandwidth
+from genesis_stack.errors import ExitCode
 from genesis_stack.process import Completed, run
 
 PROGRAM = Path(sys.prefix) / "bin/genesis-stack"
@@ -62,6 +63,13 @@ def test_a_machine_is_measured(stack: Path) -> None:
     assert {one["promise"] for one in found["promises"]} == {"ttft_p95", "tokens_per_second"}
     assert patch.read_text() == found["patch"]
     assert "smol" in done.stderr or "tokens/s" in done.stderr
+
+
+def test_two_things_cannot_both_have_stdout(tmp_path: Path) -> None:
+    """The patch and the data are refused together, and a duration that is none is."""
+    for words in (("--json", "--patch", "-"), ("--within", "soon")):
+        done = bench("bench", str(tmp_path / "stack.yaml"), *words)
+        assert done.returncode == ExitCode.USAGE, done.stderr
 
 
 def test_memory_is_read_by_every_thread() -> None:

@@ -11,7 +11,7 @@ import pytest
 from capacity.shapes import TINY
 from genesis_stack.capacity import subject
 from genesis_stack.capacity.subject import choose, stand_in, stored
-from genesis_stack.capacity.synthetic import SHAPES
+from genesis_stack.capacity.synthetic import SHAPES, vocabulary
 from genesis_stack.cli.bench import SHAPE_NAMES
 from genesis_stack.errors import ExitCode, GenesisError
 from genesis_stack.layout import Layout
@@ -20,6 +20,12 @@ from genesis_stack.spec.load import load
 from genesis_stack.spec.model import Model, Stack
 
 REFERENCE = load(Path(__file__).parents[2] / "stack.yaml")
+
+
+@pytest.fixture(autouse=True)
+def _small_vocabulary(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few merges: to learn them all takes a second a file."""
+    monkeypatch.setattr(vocabulary, "_TRAINED_MERGES", 50)
 
 
 @pytest.fixture
