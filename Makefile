@@ -7,6 +7,7 @@
 #   make test-host   tests on booted systemd hosts, with Prometheus and in a browser (root, nspawn)
 #   make screenshot  the dashboard's picture in the README, from real servers
 #   make docs     the documentation as a site that needs no network, into site/
+#   make diagrams the pictures of its diagrams, after one has changed (npm, chromium)
 #   make release  sdist, wheel and the tag's message, into dist/; uploads nothing
 #   make bench    the quick benchmarks; docs/benchmarks.md has the figures and the longer ones
 
@@ -19,7 +20,7 @@ STACK   ?= examples/first-light/stack.yaml
 SMOLLM2 := .cache/models/SmolLM2-135M-Instruct.Q4_1.gguf
 PIP     := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: up down test test-host screenshot lint format docs release bench lock clean host-tools
+.PHONY: up down test test-host screenshot lint format docs diagrams release bench lock clean host-tools
 .DEFAULT_GOAL := up
 
 up: $(VENV)/.base
@@ -51,8 +52,12 @@ format: $(VENV)/.dev
 
 docs: $(VENV)/.dev
 	$(BIN)/genesis-stack schema --reference > docs/stack.md
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	@echo "open site/index.html"
+
+diagrams: $(VENV)/.dev host-tools
+	npm install --silent --no-save --prefix .cache/npm @mermaid-js/tiny@11.17.2
+	PYTHONPATH=tests $(BIN)/python -m docs.draw .cache/npm/node_modules/@mermaid-js/tiny/dist/mermaid.tiny.js
 
 release: $(VENV)/.dev
 	@PYTHON=$(BIN)/python .ci/release

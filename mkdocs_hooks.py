@@ -1,5 +1,6 @@
 """What the site needs beyond the pages, which are written for readers of the repository.
 
+Diagrams are shown as pictures that `make diagrams` has drawn, so that the site needs no script for them.
 The README is the home page and CHANGELOG.md a page. A link to a folder of pages leads to a list of them. One
 to a file outside of docs/ is shown as its path, since the site has no such file; the file must exist.
 """
@@ -9,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,6 +25,8 @@ BESIDE: Final = {"index.md": ROOT / "README.md", "changelog.md": ROOT / "CHANGEL
 LISTS: Final = {"adr": "Decisions", "runbooks": "Runbooks"}
 """Folders that get a page with the titles of their pages."""
 LINK: Final = re.compile(r"(?P<head>!?\[(?P<text>[^\]\[]*)\]\()(?P<path>[^)\s#:]+)(?P<anchor>#[^)\s]*)?\)")
+
+FENCE: Final = re.compile(r"(^```.*?^```$)", re.MULTILINE | re.DOTALL)
 
 log = logging.getLogger("mkdocs.hooks")
 
@@ -65,8 +69,24 @@ def on_page_markdown(markdown: str, *, page: Page, **_: Any) -> str:
             )
         return f"{link['head']}{os.path.relpath(inside, Path(uri).parent)}{link['anchor'] or ''})"
 
-    fences = re.split(r"(^```.*?^```$)", markdown, flags=re.MULTILINE | re.DOTALL)
-    return "".join(part if part.startswith("```") else LINK.sub(turned, part) for part in fences)
+    return "".join(
+        drawn(part, uri) if part.startswith("```") else LINK.sub(turned, part)
+        for part in FENCE.split(markdown)
+    )
+
+
+def drawn(fence: str, uri: str) -> str:
+    """A diagram as its picture, any other block as it is."""
+    head, _, body = fence.partition("\n")
+    if head != "```mermaid":
+        return fence
+    picture = os.path.relpath(picture_of(body.removesuffix("```")), Path(uri).parent)
+    return f"![Diagram]({picture})"
+
+
+def picture_of(diagram: str) -> str:
+    """Where the picture of a diagram is, below docs/: a changed diagram has another one."""
+    return f"images/diagrams/{sha256(diagram.strip().encode()).hexdigest()[:12]}.svg"
 
 
 def within_site(target: Path) -> str | None:

@@ -60,6 +60,7 @@ class Machine:
         text = text.replace("127.0.0.1:8000", f"127.0.0.1:{self.port}").replace(
             ".venv/bin/genesis", "genesis"
         )
+        text = re.sub(r"(?<=\s)/(etc|var/lib)/genesis-stack", rf"{self.home}/root/\1/genesis-stack", text)
         text = re.sub(r"\b(llama-3-1-8b|qwen3-vl-4b|MODEL)\b", MODEL, text)
         return re.sub(r"\bSTACK\b", "stack.yaml", re.sub(r"\bPORT\b", str(self.port), text))
 

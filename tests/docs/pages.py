@@ -3,6 +3,7 @@
 Above a block may stand, in an HTML comment, what a test does with it; without one it is run:
 
     <!-- test: skip, WHY -->                                  never run
+    <!-- test: host, WHY -->                                  run by `make test-host` alone
     <!-- test: elsewhere, tests/a/test_b.py::test_c -->       that test runs it
 """
 
@@ -26,7 +27,7 @@ _BLOCK: Final = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """One fenced block; `how` is `run`, `skip` or `elsewhere`, `what` the reason or the test."""
+    """One fenced block; `how` is `run`, `host`, `skip` or `elsewhere`, `what` the reason or the test."""
 
     page: Path
     line: int

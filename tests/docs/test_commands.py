@@ -18,7 +18,7 @@ from docs.machine import PATIENCE, Machine, settle
 from docs.pages import PAGES, RUNBOOKS, Block, blocks
 
 GUIDES = tuple(page for page in PAGES if not page.is_relative_to(RUNBOOKS))
-SHELL = [block for block in blocks("sh", "console", pages=GUIDES) if block.how == "run"]
+SHELL = blocks("sh", pages=GUIDES)
 PYTHON = [block for block in blocks("python", pages=GUIDES) if block.how == "run"]
 RUNBOOK_LINES = sorted(
     {
@@ -40,14 +40,28 @@ def machine(tmp_path_factory: pytest.TempPathFactory, smollm2: Path) -> Iterator
     found.run(["genesis-stack", "destroy", "--yes"])
 
 
+def pages(*how: str) -> list[list[Block]]:
+    """What is run of each page, for those that have some of the last kind."""
+    found = groupby((block for block in SHELL if block.how in how), key=lambda block: block.page)
+    return [run for run in (list(of_page) for _, of_page in found) if any(b.how == how[-1] for b in run)]
+
+
 @pytest.mark.model
-@pytest.mark.parametrize(
-    "page",
-    [list(found) for _, found in groupby(SHELL, key=lambda block: block.page)],
-    ids=lambda page: page[0].page.name,
-)
+@pytest.mark.parametrize("page", pages("run"), ids=lambda page: page[0].page.name)
 def test_the_commands_of_a_page_work_in_their_order(page: list[Block], machine: Machine) -> None:
     """From its first to its last, as one reads it."""
+    work_through(page, machine)
+
+
+@pytest.mark.host
+@pytest.mark.parametrize("page", pages("run", "host"), ids=lambda page: page[0].page.name)
+def test_so_do_those_that_take_their_time(page: list[Block], machine: Machine) -> None:
+    """With all that comes before them on their page."""
+    work_through(page, machine)
+
+
+def work_through(page: list[Block], machine: Machine) -> None:
+    """Type block after block, beginning with the stack as it was at first."""
     machine.write_stack()
     for block in page:
         done = machine.shell(block.text)
@@ -93,7 +107,7 @@ def test_a_runbook_asks_for_series_that_exist(line: str, machine: Machine) -> No
     assert done.returncode == 0 or NEEDS_AN_ERROR in line, f"{line}\n{done.stdout}\n{done.stderr}"
 
 
-@pytest.mark.model
+@pytest.mark.host
 def test_the_verbs_of_the_runbooks_work(machine: Machine) -> None:
     """Each once, without what its output is piped into."""
     machine.write_stack()
