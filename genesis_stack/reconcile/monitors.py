@@ -51,7 +51,8 @@ def steps(after: Desired, seen: Seen, touched: set[PurePosixPath], gone: Mapping
     """Starts and reloads, in the order in which they are needed; the gateway is never stopped before."""
     for name, monitor in after.monitors.items():
         one = seen.get(name, ABSENT)
-        anew = gone.get(name) or (monitor.steady and _changed(monitor.restart_on, touched))
+        changes = monitor.steady and one.phase in RUNS and _changed(monitor.restart_on, touched)
+        anew = gone.get(name) or changes
         if anew or one.phase not in RUNS or not one.enabled:
             where = f"listens on {monitor.host}:{monitor.port}" if monitor.ports else "looks by itself"
             reason = anew or ("new" if one.phase is Phase.ABSENT else f"it is {one.phase}")

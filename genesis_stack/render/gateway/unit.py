@@ -78,6 +78,5 @@ def _with_low_port(lines: tuple[Directive, ...]) -> tuple[Directive, ...]:
     changed = {
         "CapabilityBoundingSet": Directive("CapabilityBoundingSet", capability, "its port is a low one"),
         "AmbientCapabilities": Directive("AmbientCapabilities", capability),
-        "SystemCallFilter": next(line for line in lines if line.name == "SystemCallFilter"),
     }
     return tuple(changed.get(line.name, line) for line in lines if line.name != "PrivateUsers")
