@@ -32,7 +32,7 @@ models:
     slo: {slo}
 load:
   smoke:
-    {{users: 8, duration: {duration}, warm_up: 0s, spawn_rate: 20/s, think_time: 20ms, max_tokens: 3,
+    {{users: 12, duration: {duration}, warm_up: 0s, spawn_rate: 20/s, think_time: 20ms, max_tokens: 8,
       least_requests: 5, tasks: {{stream: 3, chat: 1}}}}
 """
 
