@@ -3,6 +3,7 @@
 A record that cannot be written is kept and tried again; while the sink fails, records queue up to a bound.
 Beyond it they are counted as lost, in the log, in the metrics and in the chain itself. What was answered
 within the last moments before a crash or power cut may be missing: a response does not wait for its record.
+Records are gathered for a twentieth of a second: a busy server writes and syncs once for many requests.
 """
 
 from __future__ import annotations
@@ -31,6 +32,9 @@ MOST_WAITING: Final = 10_000
 
 BATCH: Final = 256
 """Records of one write and one sync."""
+
+GATHER_S: Final = 0.05
+"""How long a batch waits for more records."""
 
 RETRY_S: Final = 1.0
 CLOSE_S: Final = 5.0
@@ -130,6 +134,8 @@ class WrittenTrail:
         while None not in entries:
             self._write(entries, segment, sink)
             entries = [self._queue.get()]
+            if entries != [None]:
+                time.sleep(GATHER_S)
             while len(entries) < BATCH and not self._queue.empty():
                 entries.append(self._queue.get_nowait())
         self._write(entries, segment, sink)
