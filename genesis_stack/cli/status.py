@@ -77,10 +77,11 @@ def _shown(host: Host, *, as_json: bool, indent: int | None) -> str:
 
 
 def _text(found: Status) -> str:
-    health = "healthy" if found.healthy else "not healthy"
+    health = _painted("healthy" if found.healthy else "not healthy")
     generation = "none" if found.generation is None else str(found.generation)
     where = f"stack {found.stack or '-'}, generation {generation}, backend {found.backend}"
-    lines = [f"{where}: {_painted(found.sync)}, {_painted(health)}", *_table(found.models)]
+    state = f"{_painted(found.sync)}, {health}" if found.models else _painted(found.sync)
+    lines = [f"{where}: {state}", *_table(found.models)]
     lines += [f"{model.model}: {model.event}" for model in found.models if model.event]
     lines += [f"drift: {drift}" for drift in found.drift]
     lines += [f"not enforced: {note}" for note in found.notes]
