@@ -28,12 +28,16 @@ class Need:
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """Everything that one bench found out about one model."""
+    """Everything that one bench found out about one model.
+
+    `load_average` is how many processors others used in the minute before, about (proc_loadavg(5)).
+    """
 
     subject: Subject
     bandwidth: Bandwidth
     tuned: Tuned
     levels: tuple[Level, ...]
+    load_average: float
 
     @property
     def weight_bytes(self) -> int:

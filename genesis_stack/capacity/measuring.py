@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import tempfile
 import time
@@ -42,7 +43,7 @@ def measure(subject: Subject, *, seconds: float, say: Say) -> Findings:
     Raises:
         GenesisError: llama.cpp or the server cannot run the model here.
     """
-    begun = time.monotonic()
+    begun, others = time.monotonic(), os.getloadavg()[0]
     cores = max(1, int(min(read_host().cpus, subject.model.budget.cpus)))
     say(f"reading memory with {cores} threads")
     bandwidth = measure_bandwidth(cores, seconds=_trial(seconds), free=free_memory())
@@ -52,7 +53,7 @@ def measure(subject: Subject, *, seconds: float, say: Say) -> Findings:
         with serving(subject, tuned.engine, Path(scratch)) as bench:
             tokens = ANSWER_TOKENS[seconds >= LONG]
             levels = measure_levels(bench, tuned, deadline=begun + seconds, tokens=tokens, say=say)
-            return Findings(subject, bandwidth, tuned, tuple(levels))
+            return Findings(subject, bandwidth, tuned, tuple(levels), others)
 
 
 def _trial(seconds: float) -> float:
@@ -90,7 +91,8 @@ def _raw(path: Path, trials: Sequence[Trial], say: Say) -> Iterator[Speed]:
 
 def _shown(speed: Speed) -> str:
     trial = speed.trial
-    parts = [f"{trial.threads} threads", f"batch {trial.batch}", trial.kv_cache]
+    threads = "1 thread" if trial.threads == 1 else f"{trial.threads} threads"
+    parts = [threads, f"batch {trial.batch}", trial.kv_cache]
     if trial.sequences > 1:
         parts.append(f"{trial.sequences} sequences")
     rates = f"reads {speed.prefill:.1f} tokens/s"

@@ -13,6 +13,8 @@ from genesis_stack.loadtest.verdict import Row, as_text, figure
 from genesis_stack.modelstore.quantity import show_size
 
 SCHEMA_VERSION: Final = 1
+BUSY: Final = 0.3
+"""Load average of the last minute above which the figures are not the machine's."""
 
 
 def as_json(found: Findings, patch: str) -> dict[str, Any]:
@@ -23,6 +25,7 @@ def as_json(found: Findings, patch: str) -> dict[str, Any]:
         "model": found.subject.name,
         "synthetic": found.subject.synthetic,
         "weight_bytes": found.weight_bytes,
+        "load_average": found.load_average,
         "bandwidth": asdict(found.bandwidth),
         "engine": {"prefill": single.prefill, "decode": single.decode},
         "bandwidth_ratio": found.bandwidth_ratio,
@@ -128,5 +131,10 @@ def _conclusion(found: Findings) -> Iterator[str]:
         yield f"Better: {change.setting}: {change.after} (now {change.before})."
     if not found.tuned.changes:
         yield "Nothing that was tried is better than the present settings."
-    for skipped in found.tuned.skipped:
-        yield f"Not tried: {skipped}."
+    if found.tuned.skipped:
+        yield f"Not tried: {'; '.join(found.tuned.skipped)}."
+    if found.load_average > BUSY:
+        yield (
+            f"Others used {found.load_average:.1f} processors when this began: "
+            "measure again when nothing else runs."
+        )

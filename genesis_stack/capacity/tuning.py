@@ -163,18 +163,22 @@ class Tuner:
         return first + self._try("parallel", trials[1:])
 
     def _parallel(self, speeds: Sequence[Speed]) -> int:
-        """The fewest that together are nearly as fast as any number at which each keeps the promised rate."""
-        promised = self._slo.tokens_per_second
+        """The fewest that together are nearly as fast as any number at which each keeps the promised rate.
+
+        The present number, as long as no more than fewer were measured.
+        """
+        promised, present = self._slo.tokens_per_second, self._engine.parallel
+        if speeds[-1].trial.sequences < present:
+            return present
         fitting = [one for one in speeds if self._fits(self._with(parallel=one.trial.sequences))]
         kept = [one for one in fitting if promised is None or one.of_one >= promised]
         if not kept:
-            return self._engine.parallel
+            return present
         highest = max(one.decode for one in kept)
         found = next(one for one in kept if one.decode * GAIN >= highest)
-        present = next((one for one in kept if one.trial.sequences == self._engine.parallel), None)
-        if present is not None and present.decode * GAIN >= found.decode:
-            return self._engine.parallel
-        return found.trial.sequences
+        now = next((one for one in kept if one.trial.sequences == present), None)
+        as_good = now is not None and now.decode * GAIN >= found.decode
+        return present if as_good else found.trial.sequences
 
     def _try(self, setting: str, trials: Sequence[Trial]) -> list[Speed]:
         """Measure what there is still time for, by what was measured so far; the very first trial always."""

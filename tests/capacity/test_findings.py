@@ -33,7 +33,7 @@ def findings(*levels: Level) -> Findings:
     single = Speed(trial, 40.0, 8.0)
     tuned = Tuned(MODEL.engine, (), single, (single,), (single,), ())
     subject = Subject("llama-3-1-8b", MODEL, Path("/w"), KNOWN[MODEL.weights.sha256], None)
-    return Findings(subject, Bandwidth(50e9, 2, "by hand"), tuned, levels)
+    return Findings(subject, Bandwidth(50e9, 2, "by hand"), tuned, levels, 0.0)
 
 
 def test_users_fit_as_far_as_every_promise_holds() -> None:

@@ -99,4 +99,5 @@ def test_without_time_the_least_is_measured_and_the_rest_told() -> None:
     found = tuned(seconds=0.0)
     assert found.single.decode == 10.0
     assert found.tried == (found.single,)
+    assert changed(tuned(seconds=0.0, parallel=4)) == {}
     assert {skipped.split()[0] for skipped in found.skipped} == {"threads", "kv_cache", "batch", "parallel"}
