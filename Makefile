@@ -53,7 +53,7 @@ format: $(VENV)/.dev
 docs: $(VENV)/.dev
 	$(BIN)/genesis-stack schema --reference > docs/stack.md
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
-	@echo "open site/index.html"
+	@echo "site/index.html opens as it is; with search: python3 -m http.server --directory site"
 
 diagrams: $(VENV)/.dev host-tools
 	npm install --silent --no-save --prefix .cache/npm @mermaid-js/tiny@11.17.2
@@ -95,11 +95,11 @@ $(SMOLLM2): | $(VENV)/.base
 	@mkdir -p $(@D) && cp --reflink=auto .cache/store/var/lib/genesis-stack/models/sha256/* $@
 
 host-tools:
-	@missing=""; for tool in debootstrap systemd-nspawn systemd-analyze promtool amtool chromium; do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
+	@missing=""; for tool in debootstrap systemd-nspawn systemd-analyze promtool amtool haproxy chromium; do PATH="$$PATH:/usr/sbin" command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
 	if [ -n "$$missing" ]; then \
 	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-	    apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends debootstrap systemd-container systemd dbus prometheus prometheus-alertmanager chromium >/dev/null; \
-	  else echo "missing:$$missing; as root: apt install debootstrap systemd-container prometheus prometheus-alertmanager chromium" >&2; exit 1; fi; fi
+	    apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends debootstrap systemd-container systemd dbus prometheus prometheus-alertmanager haproxy chromium >/dev/null; \
+	  else echo "missing:$$missing; as root: apt install debootstrap systemd-container prometheus prometheus-alertmanager haproxy chromium" >&2; exit 1; fi; fi
 
 lock: $(VENV)/bin/python
 	@$(PIP) install uv

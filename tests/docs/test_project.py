@@ -61,15 +61,19 @@ def test_the_container_can_build_what_is_needed() -> None:
     assert container["postCreateCommand"] == "make up"
 
 
+PACKED = ("genesis_stack", "infra_tests", "loadtests", ".ci", ".gitignore", "pyproject.toml", "stack.yaml")
+TOLD = ("CHANGELOG.md", "LICENSE", "README.md")
+
+
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
-    """A repository of its own with the files that are committed or about to be."""
-    listed = [GIT, "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
-    names = subprocess.run(listed, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\0")
+    """A repository of its own, with what a release is made of."""
     copy = tmp_path / "tree"
-    for name in filter(None, names):
-        if (ROOT / name).is_file():
-            (copy / name).parent.mkdir(parents=True, exist_ok=True)
+    copy.mkdir()
+    for name in (*PACKED, *TOLD):
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
             shutil.copy2(ROOT / name, copy / name)
     git(copy, "init", "-q")
     commit(copy)
