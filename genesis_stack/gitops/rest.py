@@ -1,9 +1,9 @@
 """Whether there is anything to do: asked by the timer each time, before the agent itself is started.
 
-`python -I -S rest.py FILE` ends with 0 when the agent must look closer and with 1 when all is at rest, as
-`ExecCondition=` of systemd.service(5) has it. FILE was written by the agent at the end of its last run.
-Starting the agent costs its host hundreds of milliseconds, this costs ten, so that nothing is imported here
-but what the interpreter has loaded anyway.
+`python -I -S rest.py FILE` ends with 0 when all is at rest. Anything else, a crash included, means that the
+agent must look closer. FILE was written by the agent at the end of its last run. Starting the agent costs
+its host hundreds of milliseconds, this costs ten, so that nothing is imported here but what the interpreter
+has loaded anyway.
 
 A line of FILE is one of
 
@@ -18,8 +18,8 @@ import os
 import sys
 import time
 
-CHANGED = 0
-AT_REST = 1
+AT_REST = 0
+CHANGED = 1
 
 
 def signature(path: str) -> str:

@@ -27,9 +27,9 @@ SPREAD: Final = 0.25
 """Share of the interval by which hosts are kept from asking the repository all at once."""
 LONGEST: Final = 6 * 3600.0
 """Seconds after which a run that hangs is ended; a first download of many models may take hours."""
-MEMORY: Final = 1024**3
-"""Most bytes of a run: it hashes models in pieces and may put load on them, but never loads one."""
 TASKS: Final = 256
+UNLESS: Final = ("/bin/sh", "-c", '! "$0" "$@"')
+"""Makes a command's success a failure, so that one which crashes, or is not there, holds nothing up."""
 LOCKED: Final = 75
 """Exit status while somebody else is at work on the host: no failure."""
 
@@ -54,14 +54,14 @@ def _service(stack: Stack, gitops: GitOps, layout: Layout, runtime: Runtime, abo
     root = ("--root", str(layout.root)) if layout.root is not None else ()
     run = (runtime.prefix / "bin/genesis-stack", "agent", "run-once", "--backend=systemd", *root)
     rest = PurePosixPath(layout.state) / "agent/rest"
-    look = (runtime.prefix / "bin/python", "-I", "-S", runtime.package / "gitops/rest.py", rest)
+    # No MemoryMax=: the agent asks its own control group what the host has.
+    look = (*UNLESS, runtime.prefix / "bin/python", "-I", "-S", runtime.package / "gitops/rest.py", rest)
     service = (
         Directive("Type", "oneshot"),
         Directive("ExecCondition", _command(look), "skips the agent while nothing has changed"),
         Directive("ExecStart", _command(run)),
         Directive("SuccessExitStatus", str(LOCKED), "somebody else is at work: the next run looks again"),
         Directive("TimeoutStartSec", seconds(LONGEST)),
-        Directive("MemoryMax", str(MEMORY)),
         Directive("TasksMax", str(TASKS)),
         Directive("CPUWeight", "50", "half of what another service gets when all want more"),
         Directive("LimitCORE", "0"),
