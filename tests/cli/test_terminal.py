@@ -21,7 +21,11 @@ from genesis_stack.cli import narration
 from genesis_stack.cli.colour import coloured
 from genesis_stack.cli.narration import narration as narrated
 
-PROGRAM = (sys.executable, "-m", "genesis_stack.cli.main")
+START = (
+    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "  # a shell's & ignores it
+    "from genesis_stack.cli.main import main; main()"
+)
+PROGRAM = (sys.executable, "-c", START)
 DEADLINE = 60.0
 VARIABLES = ("NO_COLOR", "FORCE_COLOR", "GENESIS_COLOUR")
 
@@ -124,8 +128,8 @@ def test_a_watch_in_a_pipe_is_one_text_a_look(as_json: bool, tmp_path: Path) -> 
     assert running.stdout is not None
     lines = [running.stdout.readline() for _ in range(2)]
     running.send_signal(signal.SIGINT)
-    running.stdout.close()
-    assert running.wait(DEADLINE) == 0
+    running.communicate(timeout=DEADLINE)
+    assert running.returncode == 0
     assert all("\x1b" not in line for line in lines)
     if as_json:
         assert [json.loads(line)["sync"] for line in lines] == ["nothing applied"] * 2

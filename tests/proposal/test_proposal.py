@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+import socket
 from dataclasses import replace
 from pathlib import Path
 
@@ -198,3 +200,17 @@ def test_the_first_hours_table_tells_what_is_proposed() -> None:
             )
         known = {"SmolLM2 135M": ["smollm2-135m"], "Llama 3.1 8B": ["llama-3-1-8b"]}
         assert named(proposal) == known.get(names, ["llama-3-1-8b", "qwen3-vl-4b"])
+
+
+def test_a_port_that_is_taken_is_not_proposed_unless_it_is_ours(tmp_path: Path) -> None:
+    """What the applied stack listens on is taken over by the next one."""
+    layout = Layout.under(tmp_path)
+    with socket.socket() as listener:
+        for port in read_machine(layout).ports:
+            with contextlib.suppress(OSError):  # somebody else was faster
+                listener.bind(("127.0.0.1", port))
+                break
+        listener.listen()
+        taken = listener.getsockname()[1]
+        assert taken not in read_machine(layout).ports
+        assert taken in read_machine(layout, ours=(taken,)).ports
