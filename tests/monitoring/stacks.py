@@ -8,8 +8,10 @@ from genesis_stack.spec.model import Stack
 DIGEST = "0" * 64
 
 
-def stack(*, slo: str = "{}", prometheus: str = "{}", alertmanager: str = "", alerts: str = "{}") -> Stack:
-    """Two models, of which `a` has the promises."""
+def stack(
+    *, slo: str = "{}", prometheus: str = "{}", alertmanager: str = "", alerts: str = "{}", more: str = ""
+) -> Stack:
+    """Two models, of which `a` has the promises; `more` are further sections."""
     watched = f"\n  alertmanager: {alertmanager}" if alertmanager else ""
     return loads(
         f"""
@@ -28,10 +30,16 @@ models:
 monitoring:
   prometheus: {prometheus}{watched}
 alerts: {alerts}
+{more}
 """
     )
 
 
+EVERYTHING = """
+gateway: {port: 8080}
+gitops: {repository: "https://git.example.org/models.git"}
+"""
+"""What has alerts of its own, beside models."""
 PROMISES = "{ttft_p95: 3s, latency_p95: 10s, tokens_per_second: 20, error_rate: 1%}"
 EVERY_WAY = """
     receivers:

@@ -12,7 +12,7 @@ from genesis_stack.process import Completed, run
 from genesis_stack.render.monitoring import cases_file, monitoring_files
 from genesis_stack.spec.load import load
 from genesis_stack.spec.model import Stack
-from monitoring.stacks import EVERY_WAY, PROMISES, stack
+from monitoring.stacks import EVERY_WAY, EVERYTHING, PROMISES, stack
 
 pytestmark = pytest.mark.prometheus
 ROOT = Path(__file__).parents[2]
@@ -60,6 +60,7 @@ def test_rules_of_other_limits_and_intervals_hold_as_well(tmp_path: Path) -> Non
         prometheus="{scrape_interval: 7s}",
         alertmanager=EVERY_WAY,
         alerts="{QueueSaturated: {threshold: 33%}, AuthFailureSpike: {threshold: 1, for: 0s}}",
+        more=EVERYTHING,
     )
     folder = written(about, tmp_path)
     for words in (

@@ -7,7 +7,7 @@ import pytest
 from genesis_stack.render.monitoring.rule import Rule
 from genesis_stack.render.monitoring.rules import all_rules, rules_document
 from genesis_stack.spec.alerts import BUILT_IN
-from monitoring.stacks import PROMISES, stack
+from monitoring.stacks import EVERYTHING, PROMISES, stack
 
 STEP = 15.0
 
@@ -25,7 +25,7 @@ def names(found: Sequence[tuple[str, str, str]], model: str) -> set[str]:
 
 def test_every_built_in_alert_is_on_where_there_are_promises() -> None:
     """Without an entry in the stack, for each model that promises something, and for the host."""
-    assert {alert for alert, _, _ in rules(slo=PROMISES)} == set(BUILT_IN)
+    assert {alert for alert, _, _ in rules(slo=PROMISES, more=EVERYTHING)} == set(BUILT_IN)
 
 
 def test_what_is_not_promised_is_not_told() -> None:
@@ -37,7 +37,7 @@ def test_what_is_not_promised_is_not_told() -> None:
 
 def test_every_rule_but_the_watchdog_is_tested_both_ways() -> None:
     """Each has series under which it fires, and others under which it does not."""
-    for rule in rules(slo=PROMISES).values():
+    for rule in rules(slo=PROMISES, more=EVERYTHING).values():
         if rule.alert != "Watchdog":
             assert rule.body.fires, rule
             assert rule.body.silent, rule

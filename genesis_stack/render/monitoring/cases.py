@@ -67,6 +67,8 @@ def _expected(rule: Rule) -> dict[str, Any]:
 
 def _shown(rule: Rule, text: str) -> str:
     """The text as Prometheus fills it in."""
-    with_units = text.replace(SECONDS, rule.body.shown).replace(SHARE, rule.body.shown)
-    client = rule.body.labels.get("client", "")
-    return with_units.replace(NUMBER, rule.body.shown).replace("{{ $labels.client }}", client)
+    for place in (SECONDS, SHARE, NUMBER):
+        text = text.replace(place, rule.body.shown)
+    for name, value in rule.body.labels.items():
+        text = text.replace(f"{{{{ $labels.{name} }}}}", value)
+    return text
