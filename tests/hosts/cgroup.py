@@ -44,7 +44,7 @@ def _parents() -> Iterator[Path]:
     for line in Path("/proc/self/cgroup").read_text().splitlines():
         _, controllers, path = line.split(":", 2)
         mount = MOUNT / (controllers.removeprefix("name=") or "unified")
-        if controllers not in LEFT_ALONE and mount.exists():
+        if controllers not in LEFT_ALONE and mount.is_mount():
             yield mount / path.removeprefix("/")
 
 
