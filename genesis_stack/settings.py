@@ -54,9 +54,6 @@ class Settings(BaseModel):
     colour: Literal["auto", "always", "never"] = Field(
         default="auto", description="Colours; auto: on a terminal, unless NO_COLOR is set."
     )
-    log_level: Literal["debug", "info", "warning", "error"] = Field(
-        default="info", description="Least severe line of the tool's own log."
-    )
 
     @property
     def runs_on(self) -> BackendName:

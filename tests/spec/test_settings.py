@@ -14,7 +14,7 @@ from genesis_stack.settings import InvalidSettingsError, load_settings
 @pytest.fixture(autouse=True)
 def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """The machine's own settings stay out."""
-    for name in ("ROOT", "BACKEND", "COLOUR", "LOG_LEVEL"):
+    for name in ("ROOT", "BACKEND", "COLOUR"):
         monkeypatch.delenv(f"GENESIS_{name}", raising=False)
 
 
@@ -27,11 +27,12 @@ def config(folder: Path, text: str, name: str = "config.yaml") -> Path:
 
 def test_flags_win_over_variables_over_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The nearer a setting is to the command, the stronger it is."""
-    user = config(tmp_path, "log_level: debug\n", "user.yaml")
-    system = config(tmp_path, "log_level: error\ncolour: never\nbackend: systemd\n")
+    user = config(tmp_path, "colour: always\n", "user.yaml")
+    system = config(tmp_path, f"root: {tmp_path / 'system'}\ncolour: never\nbackend: systemd\n")
     monkeypatch.setenv("GENESIS_BACKEND", "embedded")
-    settings = load_settings(files=[user, system], root=tmp_path, backend=None)
-    assert (settings.log_level, settings.colour, settings.backend) == ("debug", "never", "embedded")
+    settings = load_settings(files=[user, system], root=None)
+    assert (settings.root, settings.colour, settings.backend) == (tmp_path / "system", "always", "embedded")
+    assert load_settings(files=[user, system], root=tmp_path).root == tmp_path
     assert load_settings(files=[user, system], backend="auto").backend == "auto"
 
 
@@ -57,20 +58,20 @@ def test_an_empty_file_and_an_empty_variable_set_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is empty is as if it were not there."""
-    monkeypatch.setenv("GENESIS_LOG_LEVEL", "")
-    assert load_settings(files=[config(tmp_path, "# nothing yet\n")]).log_level == "info"
+    monkeypatch.setenv("GENESIS_COLOUR", "")
+    assert load_settings(files=[config(tmp_path, "# nothing yet\n")]).colour == "auto"
 
 
 def test_each_wrong_setting_names_its_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The flag, the variable, or the line of the file."""
-    path = config(tmp_path, "log_level: info\ncolour: alwayss\nbackned: auto\n")
-    monkeypatch.setenv("GENESIS_LOG_LEVEL", "loud")
+    path = config(tmp_path, "backend: auto\nroot: 3\nbackned: auto\n")
+    monkeypatch.setenv("GENESIS_COLOUR", "loud")
     with pytest.raises(InvalidSettingsError) as caught:
         load_settings(files=[path], backend="docker")
     assert caught.value.exit_code is ExitCode.INVALID_CONFIG
     assert {(problem.file, problem.line) for problem in caught.value.problems} == {
         ("--backend", 0),
-        ("GENESIS_LOG_LEVEL", 0),
+        ("GENESIS_COLOUR", 0),
         (str(path), 2),
         (str(path), 3),
     }
