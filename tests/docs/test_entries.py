@@ -157,3 +157,11 @@ def test_every_variable_of_the_environment_is_on_a_page() -> None:
     """Settings of the tool, keys, and what the load test reads."""
     pages = "\n".join(path.read_text(encoding="utf-8") for path in DOCS.glob("*.md"))
     assert [name for name in sorted(variables()) if name not in pages] == []
+
+
+def test_every_room_of_the_package_is_on_the_map() -> None:
+    """With what it does."""
+    rooms = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+    told = set(re.findall(r"`(?:genesis_stack\.)?(\w+)`", page("architecture.md")))
+    assert rooms - told <= {"client"}  # which is told by its whole name
+    assert "genesis_stack.client" in page("architecture.md")
