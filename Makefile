@@ -9,6 +9,9 @@
 #   make docs     the documentation as a site that needs no network, into site/
 #   make diagrams the pictures of its diagrams, after one has changed (npm, chromium)
 #   make release  sdist, wheel and the tag's message, into dist/; uploads nothing
+#   make coverage the operator's side by branch, in every process that its tests start
+#   make mutation what must not be wrong by one, changed by one: an hour
+#   make numbers  sizes, import times, lines, the tests' duration
 #   make bench    the quick benchmarks; docs/benchmarks.md has the figures and the longer ones
 
 SHELL   := /bin/bash
@@ -20,7 +23,7 @@ STACK   ?= examples/first-light/stack.yaml
 SMOLLM2 := .cache/models/SmolLM2-135M-Instruct.Q4_1.gguf
 PIP     := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: up down test test-host screenshot lint format docs diagrams release bench lock clean host-tools
+.PHONY: up down test test-host screenshot lint format docs diagrams release coverage mutation numbers bench lock clean host-tools
 .DEFAULT_GOAL := up
 
 up: $(VENV)/.base
@@ -62,12 +65,26 @@ diagrams: $(VENV)/.dev host-tools
 release: $(VENV)/.dev
 	@PYTHON=$(BIN)/python .ci/release
 
+coverage: $(VENV)/.dev
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest --timeout 600 --ignore tests/engine --ignore tests/server --ignore tests/client
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report --fail-under 90
+
+mutation: $(VENV)/.dev
+	$(BIN)/mutmut run
+	$(BIN)/mutmut results
+
+numbers: $(VENV)/.dev
+	$(BIN)/python -m benchmarks.numbers --install --tests
+
 bench: $(VENV)/.dev $(SMOLLM2)
 	$(BIN)/python -m benchmarks.store
 	$(BIN)/python -m benchmarks.reconcile
 	$(BIN)/python -m benchmarks.engine --gguf $(SMOLLM2)
 	$(BIN)/python -m benchmarks.serving --gguf $(SMOLLM2) --rounds 1
-	$(BIN)/python -m benchmarks.overhead --gguf $(SMOLLM2)
+	$(BIN)/python -m benchmarks.overhead
+	$(BIN)/python -m benchmarks.overhead --gguf $(SMOLLM2) --rounds 24 --requests 1
 	$(BIN)/python -m benchmarks.slow_connections --gguf $(SMOLLM2)
 	$(BIN)/python -m benchmarks.client.overhead
 	$(BIN)/python -m benchmarks.guard --cost

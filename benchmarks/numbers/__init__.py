@@ -1,0 +1,1 @@
+"""How large the project is, and how long it takes to install, import and test."""
