@@ -89,7 +89,7 @@ def test_mounts(machine: Machine, model: str, process: Process, evidence: Eviden
         "NoExecPaths",
     )
     evidence("mounts", "\n".join(f"{one.point} {','.join(sorted(one.options))}" for one in process.mounts))
-    points = {one.point: one for one in process.mounts}
+    points = {one.point: one for one in process.mounts}  # the last one covers those below it
     own = machine.promised.files(model)
     writable = (
         [path for path in own if "ro" not in points[path].options] if own.keys() <= points.keys() else [*own]
@@ -100,7 +100,7 @@ def test_mounts(machine: Machine, model: str, process: Process, evidence: Eviden
     assert not others, f"it sees {', '.join(others)}"
     executable = [
         one.point
-        for one in process.mounts
+        for one in points.values()
         if {"rw", "noexec"} & one.options == {"rw"} and not one.point.startswith(CLOSED)
     ]
     assert not executable, f"writable and executable: {', '.join(executable)}"

@@ -28,6 +28,8 @@ KEY_FILE: Final = "verify.key"
 """File below the configuration with a key of the client that verifies; it never leaves the host."""
 MOST_ASKED: Final = 200
 """Requests that are made at most to use up a client's minute."""
+TOO_SLOW: Final = "it answers too slowly for its limit to be reached"
+"""What on_host/requests.py says where a minute's requests take more than a minute."""
 
 
 @dataclass(frozen=True, slots=True)

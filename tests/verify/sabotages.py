@@ -228,6 +228,11 @@ SABOTAGES: Final[Mapping[str, Sabotage]] = {
         frozenset({"secret_files"}),
         command("chmod", "600", "/etc/genesis-stack/secrets/verifier-key"),
     ),
+    "secrets that everybody may replace": Sabotage(
+        command("chmod", "777", "/etc/genesis-stack/secrets"),
+        frozenset({"secret_files"}),
+        command("chmod", "755", "/etc/genesis-stack/secrets"),
+    ),
     "full disk": Sabotage(full_disk, frozenset({"disk"}), command("rm", f"{STATE}/ballast")),
 }
 """All of them by name."""

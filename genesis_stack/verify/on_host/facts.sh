@@ -66,7 +66,7 @@ answer memory grep -E '^(MemTotal|MemAvailable|SwapTotal|SwapFree):' /proc/memin
 answer hugepages cat /sys/kernel/mm/transparent_hugepage/enabled
 answer synchronized timedatectl show --property=NTPSynchronized --value
 answer disk df -P -B1 "$state"
-answer secrets find /etc/genesis-stack/secrets /etc/genesis-stack/verify.key -printf '%m\t%u\t%p\n'
+answer secrets find -L /etc/genesis-stack/secrets /etc/genesis-stack/verify.key -printf '%m\t%u\t%y\t%p\n'
 answer current readlink "$state/current"
 answer generation cat "$state/current/generation.json"
 answer stack cat "$state/current/stack.yaml"
