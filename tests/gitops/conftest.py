@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -15,10 +16,25 @@ def fresh(tmp_path: Path) -> Followed:
     return Followed(tmp_path)
 
 
+@pytest.fixture(scope="session")
+def begun(tmp_path_factory: pytest.TempPathFactory) -> tuple[Followed, Path]:
+    """A host that has followed its first revision, and a copy of all its files."""
+    root = tmp_path_factory.mktemp("followed")
+    first = Followed(root / "now")
+    first.commit({"a": "one"})
+    first.by_hand({"a": "one"})
+    first.follow()
+    shutil.copytree(first.root, root / "then", symlinks=True)
+    return first, root / "then"
+
+
 @pytest.fixture
-def followed(fresh: Followed) -> Followed:
-    """Model `a` serves as the first, signed revision says."""
-    fresh.commit({"a": "one"})
-    fresh.by_hand({"a": "one"})
-    fresh.follow()
-    return fresh
+def followed(begun: tuple[Followed, Path]) -> Followed:
+    """Model `a` serves as the first, signed revision says: one host, its files put back each time."""
+    host, then = begun
+    shutil.rmtree(host.root)
+    shutil.copytree(then, host.root, symlinks=True)
+    host.world.fetch()
+    host.world.told.clear()
+    host.more.clear()
+    return host

@@ -62,12 +62,13 @@ class Followed:
     backend: Callable[..., FakeBackend] = FakeBackend
 
     def __post_init__(self) -> None:
+        self.root.mkdir(exist_ok=True)
         self.world = World(self.root / "host")
         self.layout = self.world.layout
         self.remote, self.work = self.root / "remote.git", self.root / "work"
         self.gitops = {"repository": f"file://{self.remote}", "branch": BRANCH, **self.gitops}
-        self._git("init", "-q", "--bare", "-b", BRANCH, self.remote)
-        self._git("init", "-q", "-b", BRANCH, self.work)
+        self._git("init", "-q", "--template=", "--bare", "-b", BRANCH, self.remote)
+        self._git("init", "-q", "--template=", "-b", BRANCH, self.work)
         for who in ("ops", "stranger"):
             key = self.root / who
             run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", who, "-f", key])

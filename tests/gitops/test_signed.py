@@ -131,7 +131,7 @@ def test_a_revoked_key_signs_nothing(followed: Followed) -> None:
     """Though it is still allowed."""
     shutil.copy(followed.root / "ops.pub", followed.layout.config / "revoked_signers")
     followed.commit({"a": "two"})
-    assert_refused(followed, followed.follow(), "revoked")
+    assert_refused(followed, followed.follow(), "not signed by anyone")
 
 
 def test_a_host_that_allows_nobody_follows_nobody(fresh: Followed) -> None:
