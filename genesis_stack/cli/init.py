@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -147,7 +148,7 @@ def _named(model: str, tasks: tuple[str, ...], shapes: dict[str, Shape]) -> Offe
 
 def _ask_tasks() -> tuple[str, ...]:
     chosen = click.prompt(
-        "What shall it do: text, vision (images and text), or both?",
+        "What shall it do, where vision is images and text?",
         type=click.Choice(["text", "vision", "both"]),
         default="text",
         err=True,
@@ -213,4 +214,5 @@ def _tell(proposal: Proposal, path: Path) -> None:
             f"{served.fitted.offer.name}: {engine.parallel} at once, {engine.context} tokens each, "
             f"{show_size(served.fitted.memory)} of memory, {served.cpus:g} processors, port {served.port}"
         )
-    say(f"wrote {path}; next: genesis-stack apply {path}")
+    sudo = "sudo " if proposal.machine.systemd and os.geteuid() != 0 else ""
+    say(f"wrote {path}; next: {sudo}genesis-stack apply {path}")
