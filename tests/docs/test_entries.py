@@ -13,8 +13,9 @@ from typing import TypeGuard, get_args
 import pytest
 import yaml
 
-from docs.pages import DOCS, ROOT
-from genesis_stack.client import errors
+from docs.pages import DOCS, PAGES, ROOT
+from genesis_stack.cli.main import VERBS
+from genesis_stack.client import LocalLLMConfig, errors
 from genesis_stack.doctor.diagnose import Cause
 from genesis_stack.errors import ExitCode, GenesisError
 from genesis_stack.settings import Settings
@@ -165,3 +166,31 @@ def test_every_room_of_the_package_is_on_the_map() -> None:
     told = set(re.findall(r"`(?:genesis_stack\.)?(\w+)`", page("architecture.md")))
     assert rooms - told <= {"client"}  # which is told by its whole name
     assert "genesis_stack.client" in page("architecture.md")
+
+
+def test_every_verb_is_on_a_page() -> None:
+    """As somebody types it."""
+    pages = "\n".join(path.read_text(encoding="utf-8") for path in PAGES)
+    assert [verb for verb in VERBS if f"genesis-stack {verb}" not in pages] == []
+
+
+def test_every_route_is_in_the_table() -> None:
+    """Of the server's API."""
+    routes = {
+        node.args[0].value.partition("{")[0].rstrip("/")
+        for _, node in nodes("server")
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id == "Route"
+        and _is_text(node.args[0])
+    }
+    table = page("api.md").partition("## Sampling")[0].replace("…/count_tokens", "/v1/messages/count_tokens")
+    told = page("http.md")  # of the document about the routes themselves
+    assert len(routes) > 10
+    assert [route for route in routes if f"{route}`" not in table and route not in told] == []
+
+
+def test_every_setting_of_the_client_library_is_in_its_table() -> None:
+    """Under its name, as a keyword is written."""
+    listed = {name for cell in rows(page("client.md")) for name in re.split(r"`, `", cell)}
+    assert set(LocalLLMConfig.model_fields) - listed == set()

@@ -52,3 +52,18 @@ def test_diagrams_are_pictures(site: Path) -> None:
         page = (site / name).read_text(encoding="utf-8")
         assert "images/diagrams/" in page
         assert "flowchart" not in page
+
+
+@pytest.mark.browser
+def test_a_browser_asks_nobody_else(site: Path) -> None:
+    """Neither for a page, nor for a diagram, nor for what its scripts load."""
+    from dashboard.browser import chromium
+
+    asked: list[str] = []
+    with chromium() as browser:
+        page = browser.new_page()
+        page.on("request", lambda request: asked.append(request.url))
+        for name in ("index.html", "architecture.html", "stack.html"):
+            page.goto((site / name).as_uri(), wait_until="networkidle")
+    assert [url for url in asked if not url.startswith("file:")] == []
+    assert any(url.endswith(".svg") for url in asked)
