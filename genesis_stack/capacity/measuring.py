@@ -28,9 +28,9 @@ TUNING_SHARE: Final = 0.4
 TRIALS: Final = 180
 LONGEST_TRIAL: Final = 1.5
 """Seconds of either half of a trial, which else is the time divided by TRIALS."""
-LONG: Final = 180.0
-ANSWER_TOKENS: Final = {True: 64, False: 24}
-"""Longest answer, by whether there is a LONG time for it."""
+ANSWER_TOKENS: Final = (8, 64)
+ANSWERS: Final = 30
+"""Longest answer in tokens, between these bounds: so that one user gets this many in the time."""
 
 Say = Callable[[str], None]
 
@@ -51,7 +51,8 @@ def measure(subject: Subject, *, seconds: float, say: Say) -> Findings:
     with tempfile.TemporaryDirectory(prefix="genesis-bench-") as scratch:
         say("starting the server")
         with serving(subject, tuned.engine, Path(scratch)) as bench:
-            tokens = ANSWER_TOKENS[seconds >= LONG]
+            shortest, longest = ANSWER_TOKENS
+            tokens = max(shortest, min(longest, int(seconds / ANSWERS * tuned.single.decode)))
             levels = measure_levels(bench, tuned, deadline=begun + seconds, tokens=tokens, say=say)
             return Findings(subject, bandwidth, tuned, tuple(levels), others)
 

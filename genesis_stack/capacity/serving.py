@@ -7,7 +7,7 @@ import socket
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from subprocess import Popen, TimeoutExpired
@@ -25,6 +25,7 @@ from genesis_stack.spec.model import EngineSettings
 
 LOOPBACK: Final = "127.0.0.1"
 START_SECONDS: Final = 600.0
+DRAIN_SECONDS: Final = 2
 STOP_SECONDS: Final = 30.0
 _NO_DIGEST: Final = "0" * 64  # nobody asks for it: the file was verified, or made for the occasion
 
@@ -52,6 +53,7 @@ class Bench:
             "weights": {"source": "file:///measured", "sha256": _NO_DIGEST},
             "engine": self.engine.model_dump(mode="json"),
             "budget": model.budget.model_dump(mode="json"),
+            "limits": {"drain_timeout": DRAIN_SECONDS},
             "slo": model.slo.model_dump(mode="json", exclude_none=True),
         }
         stack = {
@@ -110,9 +112,11 @@ def _await_ready(bench: Bench, running: Popen[bytes], log: Path) -> None:
 
 
 def _stop(running: Popen[bytes]) -> None:
+    """End it in any case, also when we are told to hurry."""
     running.terminate()
     try:
-        running.wait(STOP_SECONDS)
-    except TimeoutExpired:
+        with suppress(TimeoutExpired):
+            running.wait(STOP_SECONDS)
+    finally:
         running.kill()
         running.wait()

@@ -182,22 +182,24 @@ class Tuner:
 
     def _try(self, setting: str, trials: Sequence[Trial]) -> list[Speed]:
         """Measure what there is still time for, by what was measured so far; the very first trial always."""
+        speeds: list[Speed] = []
+        if not self._tried:
+            speeds, trials = list(self._measure(trials[:1])), trials[1:]
+            self._tried += speeds
         room = max(0.0, self._deadline - time.monotonic())
         fitting: list[Trial] = []
         for trial in trials:
             room -= self._cost(trial)
-            if room >= 0 or not (self._tried or fitting):
+            if room >= 0:
                 fitting.append(trial)
             else:
                 self._skipped.append(f"{setting} {_value(setting, trial)}: no time was left")
-        speeds = list(self._measure(fitting)) if fitting else []
-        self._tried += speeds
-        return speeds
+        more = list(self._measure(fitting)) if fitting else []
+        self._tried += more
+        return speeds + more
 
     def _cost(self, trial: Trial) -> float:
-        """Seconds that a trial will take; half a dozen trials make up for loading the model."""
-        if not self._tried:
-            return 2 * trial.seconds
+        """Seconds that a trial will take at least."""
         prefill = max(speed.prefill for speed in self._tried)
         return max(trial.seconds, trial.prompt / prefill) + trial.seconds
 

@@ -39,7 +39,7 @@ def stack(tmp_path: Path, smollm2: Path) -> Path:
 
 def bench(*words: str) -> Completed:
     """Run the installed program."""
-    return run([PROGRAM, *words], check=False, timeout=110)
+    return run([PROGRAM, *words], check=False, timeout=200)
 
 
 @pytest.mark.model
