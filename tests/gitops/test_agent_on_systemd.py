@@ -119,7 +119,7 @@ def test_a_stopped_timer_is_drift_and_apply_starts_it(host: Host) -> None:
     """Nobody else would."""
     host.systemctl("disable", "--now", "genesis-agent.timer")
     assert "gitops.agent" in host.run([GENESIS, "drift"], check=False).stdout
-    host.run([GENESIS, "apply", f"{WORK}/stack.yaml"], timeout=300)
+    host.run([GENESIS, "apply", f"{WORK}/stack.yaml", "--lock-timeout=60"], timeout=300)
     assert host.show("genesis-agent.timer", "ActiveState", "UnitFileState") == {
         "ActiveState": "active",
         "UnitFileState": "enabled",
