@@ -25,7 +25,8 @@ ASK = """
 import json, ssl, sys, urllib.request as u
 trust = ssl.create_default_context(cafile="/root/door.crt")
 body = {"model": "smol", "messages": [{"role": "user", "content": "Hi."}], "max_tokens": 3}
-fields = {"content-type": "application/json"}
+key = open("/root/key").read()
+fields = {"content-type": "application/json", "authorization": f"Bearer {key}"}
 asked = u.Request("https://127.0.0.1/v1/chat/completions", json.dumps(body).encode(), fields)
 print(json.load(u.urlopen(asked, timeout=60, context=trust))["usage"]["completion_tokens"])
 """
@@ -43,6 +44,7 @@ models:
     weights: {{source: "file://{weights}", sha256: {DIGEST}}}
     engine: {{context: 512, parallel: 2}}
     budget: {{memory: 1GiB, cpus: 2}}
+clients: {{me: {{models: [smol]}}}}
 {f"gateway: {gateway}" if gateway else ""}
 """
 
@@ -57,7 +59,10 @@ def fronted(host_root: Path, tmp_path_factory: pytest.TempPathFactory, smollm2: 
         host.write(secrets / "door.crt", (folder / "tls.crt").read_text(), mode=0o600)
         host.write(secrets / "door.key", (folder / "tls.key").read_text(), mode=0o600)
         host.write("/root/door.crt", (folder / "tls.crt").read_text())
-        done = applied(host, stack(smollm2, GATEWAY % "true"))
+        host.write("/root/stack.yaml", stack(smollm2, GATEWAY % "true"))
+        issued = cli(host, "clients", "add", "me", "--stack", "/root/stack.yaml", "--json")
+        host.write("/root/key", json.loads(issued.stdout)["key"])
+        done = cli(host, "apply", "/root/stack.yaml")
         assert done.returncode == 0, done.stderr
         yield host
 
