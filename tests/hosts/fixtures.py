@@ -24,10 +24,11 @@ PYTHON = tuple(sorted({PROJECT, Path(sys.prefix), Path(sys.base_prefix)} - {Path
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give tests of hosts the time that building the root takes on its first use."""
+    """Give tests of hosts the time that building the root, or compiling wheels, takes on its first use."""
     for item in items:
         if item.get_closest_marker("host") and not item.get_closest_marker("timeout"):
-            item.add_marker(pytest.mark.timeout(900))
+            installs = "wheel_house" in getattr(item, "fixturenames", ())
+            item.add_marker(pytest.mark.timeout(2700 if installs else 1200))
 
 
 @pytest.fixture(scope="session")

@@ -90,11 +90,9 @@ def deleted_rule(host: Host) -> None:
     end = next(at for at in range(start + 1, len(lines)) if lines[at].lstrip().startswith("- "))
     host.write(RULES, "\n".join(lines[:start] + lines[end:]))
     host.systemctl("kill", "--signal=HUP", "genesis-prometheus.service")
-    gone = (
-        "import urllib.request as r; print(r.urlopen('http://127.0.0.1:9090/api/v1/rules').read().decode())"
-    )
     host.wait_for(
-        lambda: "HighErrorRate" not in host.run(["python3", "-c", gone]).stdout, what="the rule is gone"
+        lambda: "HighErrorRate" not in (told := asked(host, ":9090/api/v1/rules")) and told,
+        what="the rule is gone",
     )
 
 
@@ -103,10 +101,7 @@ def other_receiver(host: Host) -> None:
     text = host.read(ROUTES)
     host.write(ROUTES, text.replace("receiver: oncall", "receiver: nobody") + "- name: nobody\n")
     host.systemctl("kill", "--signal=HUP", "genesis-alertmanager.service")
-    status = (
-        "import urllib.request as r; print(r.urlopen('http://127.0.0.1:9093/api/v2/status').read().decode())"
-    )
-    host.wait_for(lambda: "nobody" in host.run(["python3", "-c", status]).stdout, what="the other route")
+    host.wait_for(lambda: "nobody" in asked(host, ":9093/api/v2/status"), what="the other route")
 
 
 def unseen_exporter(host: Host) -> None:
@@ -117,10 +112,14 @@ def unseen_exporter(host: Host) -> None:
 
 def await_targets(host: Host, *, up: int) -> None:
     """Wait until Prometheus sees so many of the two targets up."""
-    ask = "import urllib.request as r; print(r.urlopen('http://127.0.0.1:9090/api/v1/query?query=sum(up)').read())"
-    host.wait_for(
-        lambda: f'"{up}"]' in host.run(["python3", "-c", ask], check=False).stdout, what=f"{up} targets up"
-    )
+    query = ":9090/api/v1/query?query=sum(up)"
+    host.wait_for(lambda: f'"{up}"]' in asked(host, query), what=f"{up} targets up")
+
+
+def asked(host: Host, where: str) -> str:
+    """What a monitor answers; nothing while it does not."""
+    ask = "import sys, urllib.request as r; print(r.urlopen(sys.argv[1]).read().decode())"
+    return host.run(["python3", "-c", ask, f"http://127.0.0.1{where}"], check=False).stdout
 
 
 SABOTAGES: Final[Mapping[str, tuple[Callable[[Host], None], set[str]]]] = {
