@@ -92,16 +92,16 @@ def bench(
     declared = load(stack)
     files = SyntheticFile(synthetic, folder or layout.state / "synthetic", keep)
     found = _measured(declared, model, layout, files, QUICK_SECONDS if quick else within)
+    if not as_json:
+        click.echo(as_page(found), err=printed)
     diff = patch_of(stack, declared, found.subject.name, found.tuned.changes)
-    if patch is not None and not printed:
-        patch.write_text(diff, encoding="utf-8")
-        say(f"{patch}: " + ("apply it with `git apply` or `patch -p1`" if diff else "nothing to change"))
     if as_json:
         click.echo(json.dumps(data_of(found, diff), indent=2))
-    else:
-        click.echo(as_page(found), err=printed)
     if printed:
         click.echo(diff, nl=False)
+    elif patch is not None:
+        patch.write_text(diff, encoding="utf-8")
+        say(f"{patch}: " + ("apply it with `git apply` or `patch -p1`" if diff else "nothing to change"))
     return ExitCode.OK if found.users else ExitCode.VIOLATED
 
 
