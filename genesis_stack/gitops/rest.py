@@ -2,8 +2,8 @@
 
 `python -I -S rest.py FILE` ends with 0 when all is at rest. Anything else, a crash included, means that the
 agent must look closer. FILE was written by the agent at the end of its last run. Starting the agent costs
-its host hundreds of milliseconds, this costs ten, so that nothing is imported here but what the interpreter
-has loaded anyway.
+its host hundreds of milliseconds, this costs ten: only modules that are part of the interpreter are imported
+here, `posix` and not `os`.
 
 A line of FILE is one of
 
@@ -14,7 +14,7 @@ A line of FILE is one of
     git WORD…                   the words of the command that asks the remote, separated by tabs
 """
 
-import os
+import posix
 import sys
 import time
 
@@ -25,7 +25,7 @@ CHANGED = 1
 def signature(path: str) -> str:
     """What changes when a file does, or the entries of a directory; `-` where there is nothing."""
     try:
-        seen = os.lstat(path)
+        seen = posix.lstat(path)
     except OSError:
         return "-"
     return f"{seen.st_dev}:{seen.st_ino}:{seen.st_mode}:{seen.st_size}:{seen.st_ctime_ns}"
@@ -42,14 +42,14 @@ def started(pid: str) -> str:
 
 def said(words: list[str]) -> bytes:
     """What a program writes to its standard output; nothing when it fails."""
-    reading, writing = os.pipe()
-    actions = [(os.POSIX_SPAWN_DUP2, writing, 1), (os.POSIX_SPAWN_CLOSE, reading)]
-    environment = {**os.environ, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C.UTF-8"}
-    pid = os.posix_spawnp(words[0], words, environment, file_actions=actions)
-    os.close(writing)
+    reading, writing = posix.pipe()
+    actions = [(posix.POSIX_SPAWN_DUP2, writing, 1), (posix.POSIX_SPAWN_CLOSE, reading)]
+    environment = {**posix.environ, b"GIT_TERMINAL_PROMPT": b"0", b"LC_ALL": b"C.UTF-8"}
+    pid = posix.posix_spawnp(words[0], words, environment, file_actions=actions)
+    posix.close(writing)
     with open(reading, "rb") as pipe:  # noqa: PTH123 -- a descriptor
         output = pipe.read()
-    return output if os.waitpid(pid, 0)[1] == 0 else b""
+    return output if posix.waitpid(pid, 0)[1] == 0 else b""
 
 
 def holds(line: str, remote: list[str]) -> bool:
@@ -77,7 +77,7 @@ def at_rest(path: str) -> bool:
         remote: list[str] = []
         if not lines or not all(holds(line, remote) for line in lines):
             return False
-        os.utime(path)
+        posix.utime(path)
     except (OSError, ValueError):
         return False
     return True
