@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from genesis_stack.cli.completion import declared_clients
 from genesis_stack.cli.host import AS_JSON, host_options, lock_option, locked, open_host, say
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def list_keys(*, stack: Path | None, as_json: bool, root: Path | None, backend: 
 
 
 @clients.command()
-@click.argument("client")
+@click.argument("client", shell_complete=declared_clients)
 @SLOT
 @FROM
 @AS_JSON
@@ -67,7 +68,7 @@ def add(client: str, *, slot: str | None, as_json: bool, lock_timeout: float, **
 
 
 @clients.command()
-@click.argument("client")
+@click.argument("client", shell_complete=declared_clients)
 @SLOT
 @click.option("--overlap", default="24h", show_default=True, help="How long the old key stays good.")
 @FROM
@@ -88,7 +89,7 @@ def rotate(
 
 
 @clients.command()
-@click.argument("client")
+@click.argument("client", shell_complete=declared_clients)
 @click.argument("key_ids", nargs=-1)
 @click.option("--all", "every", is_flag=True, help="Every key of the client.")
 @FROM

@@ -27,10 +27,12 @@ def completion(*, shell: str) -> None:
 
 def applied_models(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Names of the models that are applied here."""
-    from genesis_stack.settings import load_settings
+    return _names(_applied(ctx), "models", incomplete)
 
-    settings = load_settings(root=ctx.params.get("root"), backend=ctx.params.get("backend"))
-    return _names(settings.layout.current / "stack.yaml", "models", incomplete)
+
+def declared_clients(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Names of the clients of the stack that was given, else of the one applied here."""
+    return _names(ctx.params.get("stack") or _applied(ctx), "clients", incomplete)
 
 
 def profiles(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -41,6 +43,13 @@ def profiles(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[Co
 def hosts(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Names of the hosts of the stack."""
     return _names(_stack(ctx), "hosts", incomplete)
+
+
+def _applied(ctx: click.Context) -> Path:
+    from genesis_stack.settings import load_settings
+
+    settings = load_settings(root=ctx.params.get("root"), backend=ctx.params.get("backend"))
+    return settings.layout.current / "stack.yaml"
 
 
 def _stack(ctx: click.Context) -> Path:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from genesis_stack.cli.completion import hosts
 from genesis_stack.cli.host import AS_JSON, STACK, host_options, open_host, say, ssh_options
 from genesis_stack.cli.stack import read_stack
 from genesis_stack.errors import ExitCode
@@ -15,7 +16,12 @@ from genesis_stack.errors import ExitCode
 @STACK
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Save the plan; `apply FILE` does it.")
 @click.option("--exit-code", is_flag=True, help="End with 2 when there are changes.")
-@click.option("--host", "on", help="A name in `hosts` of the stack, asked over SSH; absent: this machine.")
+@click.option(
+    "--host",
+    "on",
+    help="A name in `hosts` of the stack, asked over SSH; absent: this machine.",
+    shell_complete=hosts,
+)
 @AS_JSON
 @ssh_options
 @host_options

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 PROGRAM = (sys.executable, "-m", "genesis_stack.cli.main")
-STACK = "load: {smoke: {}, steady: {}}\nhosts: {berlin: {}}\nmodels: {a: {}}\n"
+STACK = "clients: {app: {}}\nload: {smoke: {}, steady: {}}\nhosts: {berlin: {}}\nmodels: {a: {}}\n"
 
 
 def offered(folder: Path, *words: str) -> list[str]:
@@ -44,6 +44,7 @@ def test_verbs_options_and_names_are_offered(tmp_path: Path) -> None:
     assert any("status" in one for one in offered(tmp_path, "sta"))
     assert any("--watch" in one for one in offered(tmp_path, "status", "--w"))
     assert any("steady" in one for one in offered(tmp_path, "apply", "--gate", "st"))
+    assert any("app" in one for one in offered(tmp_path, "clients", "add", "--stack", "stack.yaml", "a"))
     root = str(tmp_path)
     assert any("llama" in one for one in offered(tmp_path, "chat", "--root", root, "ll"))
 
