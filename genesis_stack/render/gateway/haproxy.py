@@ -41,6 +41,9 @@ BALANCE: Final = 125
 """Percent of the average load that a replica may have before its beginnings go to the next one."""
 MARGIN: Final = 10.0
 """Seconds that a server gets beyond a request's deadline: it answers by itself when that passes."""
+UNPLUGGED: Final = 20.0
+"""Seconds of silence after which another host counts as gone, and its streams end. One that restarts is
+silent to a large body too, whose client is then told to come back: so not for servers here."""
 BEGINNINGS: Final = (
     "$.system",
     "$.system[0].text",
@@ -122,6 +125,7 @@ def _values(stack: Stack, gateway: Gateway, found: tuple[Route, ...]) -> dict[st
         "receive_large": RECEIVE_TIMEOUT + largest / MIN_BODY_RATE,
         "idle": IDLE_TIMEOUT,
         "write": WRITE_TIMEOUT,
+        "unplugged": f" tcp-ut {_milliseconds(UNPLUGGED)}",
         "seconds": _milliseconds,
         "retry": _retry_after,
         "errors": {status: _error(status, text, _CODES[status]) for status, text in _SAID.items()},

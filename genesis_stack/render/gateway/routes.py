@@ -19,12 +19,13 @@ AHEAD: Final = 2
 
 @dataclass(frozen=True, slots=True)
 class Replica:
-    """One server of a model; `most` requests are sent to it at the same time."""
+    """One server of a model; `most` requests are sent to it at once. `remote` is one of another host."""
 
     host: str
     address: str
     port: int
     most: int
+    remote: bool
 
     @property
     def target(self) -> str:
@@ -78,7 +79,6 @@ def _replica(stack: Stack, gateway: PlacedGateway, host: str | None, model: Mode
     most = min(engine.parallel * AHEAD, engine.parallel + engine.queue_requests)
     listen = model.listen or stack.defaults.listen
     if host is None or host == gateway.here:
-        address = ANYWHERE.get(listen, listen)
-    else:
-        address = name_of(stack, host) if ipaddress.ip_address(listen).is_unspecified else listen
-    return Replica(host or THIS_HOST, address, model.port, most)
+        return Replica(host or THIS_HOST, ANYWHERE.get(listen, listen), model.port, most, remote=False)
+    address = name_of(stack, host) if ipaddress.ip_address(listen).is_unspecified else listen
+    return Replica(host, address, model.port, most, remote=True)
