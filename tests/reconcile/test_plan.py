@@ -101,6 +101,21 @@ CASES: dict[str, tuple[Situation, list[str]]] = {
     ),
     "stopped": (situation(seen=seen(phase=Phase.STOPPED)), ["start a: it was stopped"]),
     "failed": (situation(seen=seen(phase=Phase.FAILED)), ["start a: it has failed"]),
+    "gone from the process manager": (
+        situation(seen=replace(seen(socket="t"), services={"a": ABSENT})),
+        ["write /etc/a.socket: edited by hand", RELOAD, "start a: it does not run"],
+    ),
+    "a closed port": (situation(seen=seen(listening=False)), ["restart a: its port is closed"]),
+    "a server that has the change already": (
+        situation(seen=seen("mine"), settled=("a",)),
+        [f"{WRITE}edited by hand", RELOAD],
+    ),
+    "a file that is read before each request": (
+        situation(
+            desired=desired("new", replace(service(), restart_on=(), reread=(CONFIG,))), seen=seen("mine")
+        ),
+        [f"{WRITE}edited by hand", "reread a: a.json changes"],
+    ),
     "disabled": (situation(seen=seen(enabled=False)), [RELOAD]),
     "not read": (situation(seen=seen(stale=True)), [RELOAD]),
     "a changed limit": (
@@ -161,6 +176,10 @@ CASES: dict[str, tuple[Situation, list[str]]] = {
         situation(desired=desired("new", service(strategy="blue_green")), seen=seen("old"), room=200 * MIB),
         [f"{WRITE}edited by hand", RELOAD, "replace a: a.json changes"],
     ),
+    "room for two, and one that may not run": (
+        situation(desired=desired("new", service(strategy="blue_green")), unfinished=("a",), room=200 * MIB),
+        ["restart a: an interrupted run may not have restarted it"],
+    ),
     "no room for two": (
         situation(desired=desired("new", service(strategy="blue_green")), seen=seen("old"), room=99 * MIB),
         [f"{WRITE}edited by hand", RELOAD, "restart a: a.json changes"],
@@ -173,6 +192,79 @@ def test_the_plan_of(case: str) -> None:
     """Every case gives exactly these steps, in this order."""
     given, expected = CASES[case]
     assert actions(make_plan(given)) == expected
+
+
+CONSEQUENCES: dict[str, tuple[Situation, dict[str, str]]] = {
+    "a stop": (
+        situation(seen=seen(phase=Phase.STOPPED), load_seconds={"a": 0.2}),
+        {"start": "serves a on 127.0.0.1:1 after about 1 s"},
+    ),
+    "a start that was never timed": (
+        situation(seen=seen(phase=Phase.STOPPED)),
+        {"start": "serves a on 127.0.0.1:1 after as long as it loads"},
+    ),
+    "another port": (
+        CASES["another port"][0],
+        {
+            "release": "its port is opened anew: clients may be refused for a moment",
+            "start": "serves a on 127.0.0.1:2 after as long as it loads",
+        },
+    ),
+    "a model less": (CASES["a model less"][0], {"release": "its port closes for good"}),
+    "room for two": (
+        CASES["room for two"][0],
+        {"replace": "restarts a beside the running one: nobody waits"},
+    ),
+    "no restart": (
+        CASES["a file that is read before each request"][0],
+        {"reread": "a reads it before its next request: no restart, nobody waits"},
+    ),
+    "a remark": (
+        situation(seen=seen("mine"), remarks={CONFIG: "less memory"}, load_seconds={"a": 7.6}),
+        {"write": "less memory", "restart": "restarts a: clients queue for about 8 s"},
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CONSEQUENCES)
+def test_a_step_says_what_it_means_for_clients(case: str) -> None:
+    """Whether they wait, for how long, or are refused: that is what an operator decides by."""
+    given, expected = CONSEQUENCES[case]
+    assert {step.action: step.consequence for step in make_plan(given).steps if step.consequence} == expected
+
+
+def test_every_file_shows_what_changes_in_it() -> None:
+    """A new one comes from nowhere, one that goes ends there, and so does a stranger's."""
+    given = situation(
+        inventory=(OLD,),
+        seen=replace(
+            seen(None, socket="t"),
+            files={CONFIG: None, SOCKET: "t", OLD: "old\n"},
+            foreign=(Foreign(Path("/etc/x.conf"), "a", "x\ny\n"),),
+        ),
+    )
+    assert {step.target: step.diff.splitlines() for step in make_plan(given).steps if step.diff} == {
+        "/etc/a.json": ["--- /dev/null", "+++ /etc/a.json", "@@ -0,0 +1 @@", "+new"],
+        "/etc/a.socket": ["--- /etc/a.socket", "+++ /etc/a.socket", "@@ -1 +1 @@", "-t", "+s"],
+        "/etc/old.json": ["--- /etc/old.json", "+++ /dev/null", "@@ -1 +0,0 @@", "-old"],
+        "/etc/x.conf": ["--- /etc/x.conf", "+++ /dev/null", "@@ -1,2 +0,0 @@", "-x", "-y"],
+    }
+
+
+def test_several_changed_files_are_one_reason() -> None:
+    """One restart for all of them."""
+    both = replace(service(), restart_on=(CONFIG, SOCKET), rebind_on=())
+    plan = make_plan(situation(desired=desired("new", both), seen=seen("mine", socket="t")))
+    assert [step.reason for step in plan.steps if step.action is Action.RESTART] == [
+        "a.json, a.socket changes"
+    ]
+
+
+def test_a_secret_that_is_missing_blocks_and_says_where_it_belongs() -> None:
+    """Nothing is done by halves: the server would not start."""
+    plan = make_plan(situation(secrets={"b-key": "/etc/secrets/b", "a-key": "/etc/secrets/a"}))
+    assert ["a-key" in plan.blockers[0], "/etc/secrets/a" in plan.blockers[0]] == [True, True]
+    assert "b-key" in plan.blockers[1]
 
 
 def test_a_port_that_another_process_holds_blocks_and_names_it() -> None:
