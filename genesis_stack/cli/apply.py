@@ -14,6 +14,7 @@ from genesis_stack.cli.narration import narration
 from genesis_stack.cli.stack import read_saved_plan, read_stack
 from genesis_stack.errors import GenesisError
 from genesis_stack.reconcile.apply import Host
+from genesis_stack.reconcile.steps import outline
 from genesis_stack.reconcile.transaction import Prove
 from genesis_stack.spec.model import Stack, Weights
 
@@ -56,8 +57,9 @@ def apply(
             )
             generation = host.transaction.generations.current()
     if as_json:
-        steps = [{"action": step.action, "target": step.target, "reason": step.reason} for step in done.steps]
-        click.echo(json.dumps({"schema_version": 1, "generation": generation, "steps": steps}, indent=2))
+        click.echo(
+            json.dumps({"schema_version": 1, "generation": generation, "steps": outline(done)}, indent=2)
+        )
     elif done.empty:
         click.echo("Nothing to do.")
     else:

@@ -10,6 +10,7 @@ import click
 from genesis_stack.cli.host import AS_JSON, host_options, lock_option, locked, open_host, say
 from genesis_stack.errors import GenesisError
 from genesis_stack.reconcile.generations import Generations
+from genesis_stack.reconcile.steps import outline
 
 
 @click.command()
@@ -33,8 +34,7 @@ def rollback(
             say("the agent is suspended; `genesis-stack agent resume` lets it follow the branch again")
         done = host.rollback(number)
     if as_json:
-        steps = [{"action": step.action, "target": step.target, "reason": step.reason} for step in done.steps]
-        click.echo(json.dumps({"schema_version": 1, "generation": number, "steps": steps}, indent=2))
+        click.echo(json.dumps({"schema_version": 1, "generation": number, "steps": outline(done)}, indent=2))
     elif done.empty:
         click.echo("Nothing to do.")
     say(f"generation {number} is in force")

@@ -129,6 +129,11 @@ def summary(plan: Plan) -> str:
     return f"{count}: " + ", ".join(f"{action} {number}" for action, number in counts.items())
 
 
+def outline(plan: Plan) -> list[dict[str, str]]:
+    """What was done and why, without the diffs, for programs."""
+    return [{"action": step.action, "target": step.target, "reason": step.reason} for step in plan.steps]
+
+
 def to_text(plan: Plan) -> str:
     """The plan for a person; exactly one line when there is nothing to do."""
     if plan.empty:
