@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import socket
 import tempfile
 import time
 from pathlib import Path
 
 import pytest
 from hosts.nspawn import Host
+from ports import free_port
 
 from backends.scenarios import DIGEST, Machine, expect
 from backends.test_client_scenarios import ask
@@ -64,9 +64,7 @@ def the_record_is_whole_across_a_change(machine: Machine, sink: str) -> None:
 
 def test_embedded(smollm2: Path) -> None:
     """In a file: there is no journal."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     with tempfile.TemporaryDirectory(prefix="gs-") as folder:
         machine = Here(Path(folder), port, str(smollm2))
         try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import sys
 import tempfile
 import time
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from hosts.nspawn import Host
+from ports import free_port
 
 from backends.scenarios import DIGEST, Machine, expect, status
 from backends.test_embedded_scenarios import Here
@@ -41,9 +41,7 @@ clients:
 @pytest.fixture
 def here(smollm2: Path) -> Iterator[Here]:
     """This machine, below a directory with a path short enough for unix sockets."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     with tempfile.TemporaryDirectory(prefix="gs-") as folder:
         machine = Here(Path(folder), port, str(smollm2))
         try:

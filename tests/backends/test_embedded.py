@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
+from ports import free_port
 from reconcile.world import DIGEST, WEIGHTS
 
 from genesis_stack.backends import ports
@@ -97,13 +98,6 @@ def machine() -> Iterator[Machine]:
 def port() -> int:
     """A free port."""
     return free_port()
-
-
-def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def ask(port: int) -> dict[str, Any]:

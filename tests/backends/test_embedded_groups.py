@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ports import free_port
 
 from backends.scenarios import DIGEST, expect
 from genesis_stack.errors import ExitCode
@@ -27,10 +27,7 @@ class Here:
         self.root = root
         self.stack = root / "stack.yaml"
         self._weights = weights
-        with socket.socket() as one, socket.socket() as other:
-            one.bind(("127.0.0.1", 0))
-            other.bind(("127.0.0.1", 0))
-            self.ports = {"one": one.getsockname()[1], "other": other.getsockname()[1]}
+        self.ports = {"one": free_port(), "other": free_port()}
 
     def cli(self, *words: str) -> Completed:
         """Run the installed program."""

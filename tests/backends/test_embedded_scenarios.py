@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from ports import free_port
 
 from backends import scenarios
 from backends.scenarios import SCENARIOS, Machine
@@ -89,9 +90,7 @@ class Here:
 @pytest.fixture
 def machine(smollm2: Path) -> Iterator[Machine]:
     """A fresh tree, with a path short enough for unix sockets, emptied at the end."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     with tempfile.TemporaryDirectory(prefix="gs-") as folder:
         here = Here(Path(folder), port, str(smollm2))
         try:

@@ -6,7 +6,6 @@ import datetime as dt
 import hashlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
+from ports import free_port
 
 from genesis_stack import durable
 from genesis_stack.layout import Layout
@@ -57,12 +57,6 @@ def _reference(path: Path) -> FileRef:
 
 def _declared(file: FileRef) -> str:
     return f'{{source: "file://{file.path}", sha256: {file.sha256}}}'
-
-
-def free_port() -> int:
-    """A port that was free a moment ago."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 @dataclass

@@ -12,8 +12,10 @@ import sys
 import threading
 from pathlib import Path
 
+from ports import free_port
+
 from dashboard.browser import Noted, chromium
-from dashboard.machine import Machine, eventually, free_port, machine
+from dashboard.machine import Machine, eventually, machine
 
 WEIGHTS = Path(".cache/models/SmolLM2-135M-Instruct.Q4_1.gguf").resolve()
 NAMES = ("assistant", "summarizer")

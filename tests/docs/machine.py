@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-import socket
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from ports import free_port
 
 from docs.pages import ROOT
 
@@ -17,12 +18,6 @@ MODEL: Final = "smollm2-135m"
 STACK: Final = ROOT / "examples/first-light/stack.yaml"
 PATIENCE: Final = 100.0
 """Seconds for one block, on a machine that is busy with other things."""
-
-
-def free_port() -> int:
-    """A port that was free a moment ago."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ import base64
 import io
 import os
 import random
-import socket
 from asyncio.subprocess import DEVNULL
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -16,6 +15,7 @@ import httpx
 import PIL.Image
 import pytest
 import pytest_asyncio
+from ports import free_port
 
 from engine.running import ENGINE, ask, ask_all, running
 from engine.tiny_vision import write_vision_model
@@ -60,8 +60,7 @@ PROMPTS = [
 @asynccontextmanager
 async def llama_server(*arguments: object) -> AsyncGenerator[httpx.AsyncClient]:
     """A client of a llama-server with the engine's settings and these further arguments."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = free_port()
     options = {"-b": ENGINE.batch, "-ub": ENGINE.batch, "-fa": "on", "-np": 1, "-t": 2, "--port": port}
     argv = [str(BINARY), "--no-webui", *map(str, arguments)]
     argv += [str(part) for option in options.items() for part in option]

@@ -9,10 +9,11 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from ports import free_port
 
 from genesis_stack.loadtest.record import read_record
 from genesis_stack.loadtest.run import locustfile
-from loadtest.machine import Loaded, free_port
+from loadtest.machine import Loaded
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from ports import free_port
 
 from genesis_stack.errors import ExitCode
-from loadtest.machine import Loaded, check, free_port
+from loadtest.machine import Loaded, check
 
 pytestmark = pytest.mark.timeout(180)
 

@@ -15,12 +15,13 @@ from typing import Any
 import httpx
 import pytest
 from client.fault_proxy import Fault, fault_proxy
+from ports import free_port
 
 from genesis_stack.errors import ExitCode
 from genesis_stack.loadtest.setting import ABLE, Target
 from genesis_stack.loadtest.traffic import ask
 from genesis_stack.spec.loadtest import Task
-from loadtest.machine import LOOSE, Loaded, check, free_port
+from loadtest.machine import LOOSE, Loaded, check
 from loadtest.runs import run_of
 
 pytestmark = [pytest.mark.model, pytest.mark.timeout(240)]

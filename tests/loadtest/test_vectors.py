@@ -9,9 +9,10 @@ from pathlib import Path
 import gguf
 import pytest
 from engine import synthetic
+from ports import free_port
 
 from genesis_stack.errors import ExitCode
-from loadtest.machine import Loaded, free_port
+from loadtest.machine import Loaded
 
 pytestmark = pytest.mark.timeout(240)
 

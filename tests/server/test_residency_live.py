@@ -17,6 +17,7 @@ from typing import Any
 import httpx
 import pytest
 from live import until
+from ports import free_port
 from serving import MODEL, serve_config
 
 pytestmark = [pytest.mark.model, pytest.mark.timeout(120)]
@@ -88,9 +89,7 @@ def start(smollm2: Path, tmp_path: Path) -> Generator[Start]:
         config["residency"] = {"idle_s": idle_s, "group": str(tmp_path / "group") if grouped else None}
         path = tmp_path / f"{len(running)}.json"
         path.write_text(json.dumps(config))
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        port = free_port()
         running.append(Program(path, port, **environment))
         return running[-1]
 
