@@ -12,9 +12,10 @@ from typing import Final
 from genesis_stack.backends import Desired
 from genesis_stack.errors import ExitCode, GenesisError
 from genesis_stack.gitops import fingerprint, kept
+from genesis_stack.gitops.board import BoardError
 from genesis_stack.gitops.canary import BadVerdictError
 from genesis_stack.gitops.candidate import Candidate, Read, read_candidate
-from genesis_stack.gitops.connectivity import DEADLINE, keeps, ways_of
+from genesis_stack.gitops.connectivity import DEADLINE, answers, keeps, ways_of
 from genesis_stack.gitops.notices import Teller
 from genesis_stack.gitops.record import Notice, Record, Trouble, read_suspension, write_record
 from genesis_stack.gitops.repository import Repository, RepositoryError
@@ -26,7 +27,7 @@ from genesis_stack.reconcile.transaction import Prove, RolledBackError
 from genesis_stack.spec.gitops import GitOps
 from genesis_stack.spec.model import Stack
 
-PASSING: Final = (FetchError, RepositoryError, BadVerdictError, OSError)
+PASSING: Final = (FetchError, RepositoryError, BadVerdictError, BoardError, OSError)
 """What says nothing of a revision: the network is away, the disk is full. The next run tries again."""
 
 
@@ -163,7 +164,7 @@ class Attempt:
         outcome, kind = Outcome.QUARANTINED, "quarantined"
         if isinstance(error, RefusedError):
             outcome, kind = Outcome.REFUSED, "refused"
-        elif isinstance(error, PASSING):
+        elif isinstance(error, PASSING) or self._still_cut_off(error):
             outcome, kind = Outcome.HINDERED, "hindered"
         code = error.exit_code if isinstance(error, GenesisError) else ExitCode.FAILED
         known = self.record.trouble_with(self.revision)
@@ -175,6 +176,10 @@ class Attempt:
         rolled_back = "rolled back" if isinstance(error, RolledBackError) else "failed"
         self._note("refused" if refused else rolled_back, str(error), None)
         return Report(outcome, self.revision, str(error), code)
+
+    def _still_cut_off(self, error: Exception) -> bool:
+        """Whether a change was undone and the repository is away all the same: then it is not to blame."""
+        return isinstance(error, RolledBackError) and not answers(self.repository)
 
     def _note(self, outcome: str, reason: str, generation: int | None) -> None:
         """Have a result told, unless it was."""

@@ -48,7 +48,7 @@ def ways_of(
     repository: Repository, stack: Stack, here: str | None, proc: Path = Path("/proc")
 ) -> tuple[Way, ...]:
     """Everything that a change must not cut off; `stack` is the whole one in force, `here` our host in it."""
-    ways = [Way(f"the repository {repository.url}", lambda: _answers(repository))]
+    ways = [Way(f"the repository {repository.url}", lambda: answers(repository))]
     router = default_router(proc)
     if router is not None:
         ways.append(Way(f"the router {router}", lambda: _neighbour(router, proc)))
@@ -134,7 +134,8 @@ def _connects(address: tuple[str, int]) -> bool:
         return False
 
 
-def _answers(repository: Repository) -> bool:
+def answers(repository: Repository) -> bool:
+    """Whether the repository can be asked now."""
     try:
         repository.ask_remote()
     except RepositoryError:

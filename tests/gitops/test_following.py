@@ -250,6 +250,37 @@ def test_a_change_that_cuts_the_agent_off_returns_by_itself(tmp_path: Path) -> N
     assert followed.follow().outcome is Outcome.APPLIED
 
 
+class UnpluggedBackend(FakeBackend):
+    """Somebody pulls the cable, once, while a server starts as `two`."""
+
+    def start(self, service: Service) -> None:
+        """Also move the repository away."""
+        super().start(service)
+        remote = self.layout.config.parents[2] / "remote.git"
+        pulled = remote.with_name("pulled")
+        if json.loads(self.running()[service.model])["description"] == "two" and not pulled.exists():
+            pulled.touch()
+            remote.rename(remote.with_name("away"))
+
+    restart = start
+
+
+def test_a_host_unplugged_in_mid_apply_tries_again_when_it_is_back(tmp_path: Path) -> None:
+    """The change was undone and the repository is away all the same: the change is not to blame."""
+    followed = Followed(tmp_path, backend=UnpluggedBackend)
+    followed.commit({"a": "one"})
+    followed.by_hand({"a": "one"})
+    followed.follow()
+    followed.commit({"a": "two"})
+    report = followed.follow()
+    assert (report.outcome, report.exit_code) == (Outcome.HINDERED, ExitCode.ROLLED_BACK)
+    assert followed.serving() == {"a": "one"}
+    (away,) = tmp_path.rglob("away")
+    away.rename(away.with_name("remote.git"))
+    assert followed.follow().outcome is Outcome.APPLIED
+    assert followed.serving() == {"a": "two"}
+
+
 def test_the_first_run_takes_a_signed_branch_as_it_is(fresh: Followed) -> None:
     """Older commits of the history may be unsigned; from then on each must be signed."""
     fresh.commit({"a": "ancient"}, signer=None)
