@@ -1,13 +1,15 @@
-"""A repository and a host that follows it, in two states."""
+"""A repository and a host that follows it, in two states; and somebody who is told."""
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from gitops.followed import Followed
+from gitops.listener import Listener, listening
 
 
 @pytest.fixture
@@ -38,3 +40,10 @@ def followed(begun: tuple[Followed, Path]) -> Followed:
     host.world.told.clear()
     host.more.clear()
     return host
+
+
+@pytest.fixture
+def listener() -> Iterator[Listener]:
+    """On a port of its own."""
+    with listening() as told:
+        yield told

@@ -3,52 +3,13 @@
 from __future__ import annotations
 
 import json
-import threading
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
-import pytest
 from reconcile.fake_backend import BROKEN
 
 from gitops.followed import Followed
-
-
-@dataclass
-class Listener:
-    """A server that takes everything, or refuses it with a status."""
-
-    status: int = 200
-    heard: list[tuple[str, dict[str, str], Any]] = field(default_factory=list)
-    url: str = ""
-
-
-@pytest.fixture
-def listener() -> Iterator[Listener]:
-    """On a port of its own."""
-    listening = Listener()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            if listening.status == 200:
-                listening.heard.append((self.path, dict(self.headers), body))
-            self.send_response(listening.status)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        listening.url = f"http://127.0.0.1:{server.server_port}"
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield listening
-        server.shutdown()
-        thread.join()
+from gitops.listener import Listener
 
 
 def begun(tmp_path: Path, gitops: dict[str, Any], **more: Any) -> Followed:
