@@ -111,6 +111,14 @@ SCENARIOS = (
         )
         for clients in (4, 8, 16)
     ),
+    *(
+        Scenario(
+            f"long-{clients}",
+            f"{clients} clients, different prompts, one request of 256 tokens each",
+            partial(_different, clients=clients, each=1, tokens=256),
+        )
+        for clients in (4, 8, 16)
+    ),
     Scenario(
         "shared",
         "8 clients, one 600-word system prompt, 4 requests of 64 tokens each",
