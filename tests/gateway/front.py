@@ -110,7 +110,7 @@ def placed(models: Mapping[str, Mapping[str, int]], port: int, metrics_port: int
 async def in_front_of(
     folder: Path, models: Mapping[str, Mapping[str, Paced]], **more: Any
 ) -> AsyncGenerator[Front]:
-    """A gateway before these servers, by model and host, which HAProxy has seen to be ready."""
+    """A gateway before these servers, by model and host, which HAProxy has seen to be ready, or `awaited`."""
     ports = {model: {host: one.port for host, one in found.items()} for model, found in models.items()}
     async with AsyncExitStack() as stack:
         held = [stack.enter_context(reserved()) for _ in range(2)]
@@ -119,7 +119,7 @@ async def in_front_of(
         front = await stack.enter_async_context(started(folder, about, port, metrics_port, **more))
         for model, found in models.items():
             for host in found:
-                await front.until(host, "UP", model)
+                await front.until(host, more.get("awaited", "UP"), model)
         yield front
 
 

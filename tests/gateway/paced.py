@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -50,6 +51,7 @@ class Paced:
     refuses: int | None = None
     dies_after: int | None = None
     more: bytes = b""
+    tls: ssl.SSLContext | None = None
     asked: list[Asked] = field(default_factory=list)
     most: int = 0
     gate: asyncio.Event = field(default_factory=asyncio.Event)
@@ -70,7 +72,9 @@ class Paced:
 
     async def start(self) -> None:
         """Listen, on the same port as before if there was one."""
-        self._server = await asyncio.start_server(self._connection, "127.0.0.1", self.port, backlog=1024)
+        self._server = await asyncio.start_server(
+            self._connection, "127.0.0.1", self.port, backlog=1024, ssl=self.tls
+        )
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
