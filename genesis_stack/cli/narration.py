@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final, ParamSpec
 
+from genesis_stack.cli.colour import coloured
 from genesis_stack.cli.host import say
 
 if TYPE_CHECKING:
@@ -83,7 +84,8 @@ class _Moving(Narration):
         from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
         columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
-        self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
+        console = Console(stderr=True, no_color=not coloured(sys.stderr))
+        self._bar = Progress(*columns, console=console, transient=True)
         self._bar.add_task(text.partition("\n")[0], total=None)
         self._bar.start()
 
