@@ -14,7 +14,7 @@ from hosts.nspawn import Host, boot
 
 from genesis_stack.spec.load import loads
 
-pytestmark = [pytest.mark.host, pytest.mark.model, pytest.mark.slow]
+pytestmark = [pytest.mark.host, pytest.mark.model, pytest.mark.slow, pytest.mark.timeout(1800)]
 
 PAGE = Path(__file__).parents[2] / "docs/start.md"
 HERE = "tests/welcome/test_first_hour.py::test_the_first_hour_as_the_page_tells_it"
