@@ -97,7 +97,7 @@ def test_routes(machine: Machine, evidence: Evidence) -> None:
     answering(machine, "status", "alertmanager")
     loaded = monitors.loaded_routes(machine.monitors["status"])
     evidence("routes", loaded)
-    assert loaded == monitors.expected_routes(alertmanager), (
+    assert loaded == monitors.expected_routes(alertmanager, machine.stack.gitops), (
         "other routes are in force than the stack declares"
     )
 

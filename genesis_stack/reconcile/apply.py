@@ -165,7 +165,7 @@ class Host:
             if folder.is_relative_to(self.layout.config):
                 with contextlib.suppress(OSError):  # gone, or something of somebody else's is in it
                     folder.rmdir()
-        for folder in (self.layout.generations, self.layout.state / "logs"):
+        for folder in (self.layout.generations, self.layout.state / "logs", self.layout.state / "agent"):
             durable.remove_tree(folder)
         if not keep_models:
             durable.remove_tree(self.layout.models)

@@ -13,6 +13,7 @@ from genesis_stack.backends.probe import ANY_ADDRESS
 from genesis_stack.render.monitoring.alertmanager import alertmanager_document
 from genesis_stack.render.monitoring.prometheus import exporter_target, server_targets
 from genesis_stack.render.monitoring.rules import all_rules
+from genesis_stack.spec.gitops import GitOps
 from genesis_stack.spec.model import Stack
 from genesis_stack.spec.monitoring import Alertmanager, Prometheus
 from genesis_stack.verify.api import JSON, Answer, Request
@@ -110,9 +111,9 @@ def loaded_rules(answer: Answer) -> dict[str, str]:
     return {rule["name"]: rule["health"] for group in groups for rule in group["rules"]}
 
 
-def expected_routes(alertmanager: Alertmanager) -> Tree:
+def expected_routes(alertmanager: Alertmanager, gitops: GitOps | None) -> Tree:
     """Who is told what."""
-    return _tree(alertmanager_document(alertmanager, str)["route"])
+    return _tree(alertmanager_document(alertmanager, str, gitops)["route"])
 
 
 def loaded_routes(answer: Answer) -> Tree | None:

@@ -288,3 +288,10 @@ def test_the_first_run_takes_a_signed_branch_as_it_is(fresh: Followed) -> None:
     fresh.by_hand({"a": "ancient"})
     assert fresh.follow() == Report(Outcome.APPLIED, revision)
     assert fresh.serving() == {"a": "one"}
+
+
+def test_a_destroyed_host_remembers_no_branch(followed: Followed) -> None:
+    """Who may sign is the operator's word and stays."""
+    followed.host.destroy(keep_models=True)
+    assert not followed.files.root.exists()
+    assert (followed.layout.config / "allowed_signers").exists()
