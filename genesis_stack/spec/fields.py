@@ -79,7 +79,8 @@ Name = Annotated[
 """A name that is safe in a unit file, a path, a URL and a metric label."""
 
 AlertName = Annotated[
-    str, Pattern(
+    str,
+    Pattern(
         r"^[A-Z][A-Za-z0-9]{0,63}$",
         "an alert name in CamelCase, such as HighLatency",
         "begin it with a capital, and use letters and digits alone",
