@@ -18,7 +18,7 @@ SSH_FAILED: Final = 255
 MISSING: Final = 127
 FIND: Final = r"""
 at=$(command -v genesis-stack) ||
-at=$(sed -n 's,^ExecStart="\{0,1\}\(/[^ "]*\)/genesis-\(serve\|stack\).*,\1/genesis-stack,p' \
+at=$(sed -n 's#^ExecStart="\{0,1\}\(/[^ "]*\)/genesis-\(serve\|stack\).*#\1/genesis-stack#p' \
     /etc/systemd/system/*.service 2>/dev/null | head -n 1)
 : "${at:=/opt/genesis-stack/venv/bin/genesis-stack}"
 [ -x "$at" ] || { echo 'genesis-stack is not installed' >&2; exit 127; }

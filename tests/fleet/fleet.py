@@ -28,8 +28,6 @@ KEYS: Final = "/etc/genesis-stack/access/keys.json"
 RECORD: Final = "/var/lib/genesis-stack/agent/record.json"
 PARALLEL: Final = 4
 """Streams that a host works on at the same time; more wait there."""
-CONVERGING: Final = 120.0
-"""Seconds within which all hosts must hold a pushed revision."""
 PATIENCE: Final = 300.0
 """Seconds until something that has no promise counts as never."""
 
@@ -136,6 +134,7 @@ def let_in(fleet: Fleet, name: str) -> None:
         words = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", ""]
         host.run(["install", "-d", "-m", "700", "/etc/genesis-stack/secrets"])
         host.run([*words, "-f", "/etc/genesis-stack/secrets/canary-key"])
+    host.write("/root/.ssh/config", "Host *\n  ConnectTimeout 5\n")
     host.write("/root/stack.yaml", fleet.stack())
 
 

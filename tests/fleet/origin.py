@@ -52,6 +52,11 @@ class Origin:
         """What the followed branch holds."""
         return self._git("rev-parse", "main", at=BARE)
 
+    @property
+    def text(self) -> str:
+        """The stack that it holds there."""
+        return self._git("show", "main:stack.yaml", at=BARE) + "\n"
+
     def set_up(self, deploy_keys: Sequence[str]) -> None:
         """Make the repository and let hosts with these keys in."""
         self.host.run(["useradd", "--create-home", "--shell", "/usr/bin/git-shell", "git"])

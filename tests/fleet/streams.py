@@ -9,7 +9,7 @@ import json
 import sys
 from collections import Counter
 
-from genesis_stack.client import LocalLLMClient, LocalLLMConfig, StreamInterruptedError
+from genesis_stack.client import LocalLLMClient, StreamInterruptedError
 
 URL, STREAMS, TOKENS = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 
@@ -42,7 +42,7 @@ async def work(client: LocalLLMClient, ends: Counter[str], stop: asyncio.Event, 
 async def main() -> None:
     """Until told to stop."""
     key, stop, ends = sys.stdin.readline().strip(), asyncio.Event(), Counter[str]()
-    async with LocalLLMClient(LocalLLMConfig.build(endpoints=[URL], api_key=key)) as client:
+    async with LocalLLMClient(endpoints=URL, api_key=key) as client:
         work_done = asyncio.gather(*(work(client, ends, stop, number) for number in range(STREAMS)))
         await asyncio.to_thread(sys.stdin.readline)
         stop.set()
