@@ -69,6 +69,8 @@ def as_declared(stack: Stack, layout: Layout) -> Mapping[str, ResolvedModel]:
     return {name: ResolvedModel.of(model, ref) for name, model in stack.models.items()}
 
 
+SYSTEM: Final = PurePosixPath("/usr")
+"""What every confined server can read anyway, a Python of the system's own among it."""
 INSTALLED_PACKAGE: Final = PurePosixPath("/opt/genesis-stack/venv/lib/python3.11/site-packages/genesis_stack")
 """Where the installation guide puts our own modules, on Debian 12's Python."""
 
@@ -92,7 +94,8 @@ class Runtime:
         prefix = PurePosixPath(sys.prefix)
         package = PurePosixPath(Path(genesis_stack.__file__).resolve().parent)
         wanted = dict.fromkeys((PurePosixPath(sys.base_prefix), package.parent))
-        return cls(prefix, tuple(path for path in wanted if not path.is_relative_to(prefix)), package)
+        known = (prefix, SYSTEM)
+        return cls(prefix, tuple(one for one in wanted if not any(map(one.is_relative_to, known))), package)
 
     @property
     def genesis_serve(self) -> PurePosixPath:

@@ -31,7 +31,10 @@ models:
 
 
 def test_the_whole_story(installed_host: Host, smollm2: Path) -> None:
-    """Each step leaves a host that verifies as the stack in force and as no other; the last, nothing."""
+    """The units are those that a review saw; each step leaves a host that verifies as the stack in force.
+
+    And as no other; after the last nothing is left.
+    """
     host = installed_host
 
     def cli(*words: str) -> str:
@@ -46,7 +49,9 @@ def test_the_whole_story(installed_host: Host, smollm2: Path) -> None:
     host.write(STACK, stack(smollm2, parallel=2))
     host.write(changed, stack(smollm2, parallel=4))
     cli("apply", STACK)
-    assert host.show("smol-server.service", "ExecStart")["ExecStart"].startswith("{ path=/opt/genesis-stack/")
+    cli("render", STACK, "--output", "/root/units")
+    for unit in ("smol-server.service", "smol-server.socket"):
+        assert host.read(f"/etc/systemd/system/{unit}") == host.read(f"/root/units/{unit}")
     assert json.loads(cli("chat", "--message", "Hello.", "--max-tokens", "4", "--json"))["usage"]
     assert found(STACK) == set()
     cli("apply", changed)
