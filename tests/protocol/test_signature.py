@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -225,6 +226,39 @@ def test_nothing_is_taken_that_the_library_refuses(head: Head) -> None:
         base = base_by_library(head)
         assert base is not None
         assert takes(signed_over(head, base, label_of(head)))
+
+
+@SEARCH
+@given(requests(odd=True), st.booleans())
+def test_the_quick_reading_is_the_library_s(head: Head, tidy: bool) -> None:
+    """Wherever a field is of the usual spelling."""
+    if tidy:
+        field = re.sub(rb" +", b" ", dict(head.headers)[b"signature-input"].strip())
+        field = re.sub(rb"\( | (?=[);])|(?<=;) ", lambda found: found[0].strip(), field).replace(b'\\"', b"")
+        head = replace(head, headers=((b"signature-input", field),))
+    quick = signature._usual_input(head)
+    if quick is not None:
+        assert quick == signature._only_member(head, b"signature-input")
+
+
+@pytest.mark.parametrize("twice", [b';nonce="n"', b";created=%d" % NOW, b""])
+def test_nothing_may_stand_there_twice(twice: bytes) -> None:
+    """RFC 8941 lets the last parameter win; two readers that disagree about it would be a hole."""
+    names = b" ".join(b'"%s"' % name.encode() for name in COVERED)
+    said = b';created=%d;keyid="%s";nonce="n"' % (NOW, KEY_ID.encode())
+    field = b"sig=(" + names + b")" + said + twice
+    lines = ((b"content-digest", DIGEST), (b"signature-input", field), (b"signature", b"sig=:AAAA:"))
+    head = Head("POST", b"test", b"/", lines)
+    base = base_by_library(head)
+    assert base is not None
+    assert takes(signed_over(head, base, b"sig")) is (twice == b"")
+
+
+def test_what_we_sign_is_read_quickly() -> None:
+    """Its spelling is the usual one."""
+    fields = sign(Head("POST", b"test", b"/"), BODY, key_id=KEY_ID, secret=SECRET)
+    lines = tuple((name.lower().encode(), value.encode()) for name, value in fields.items())
+    assert signature._usual_input(Head("POST", b"test", b"/", lines)) is not None
 
 
 @pytest.mark.parametrize("field", [0, 1, 2])
