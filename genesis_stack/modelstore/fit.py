@@ -9,6 +9,7 @@ from genesis_stack.modelstore.host import Host
 from genesis_stack.modelstore.memory import CELL_PADDING, Row, Shape, rows, total
 from genesis_stack.modelstore.quantity import declare_size, show_size
 from genesis_stack.spec.alerts import HIGH_MEMORY, Alert
+from genesis_stack.spec.effective import gateway_on
 from genesis_stack.spec.model import EngineSettings, Model, Stack
 from genesis_stack.spec.monitoring import EXPORTER_MEMORY
 
@@ -151,7 +152,9 @@ def _budgets(stack: Stack) -> Iterator[Row]:
 
 
 def _watchers(stack: Stack) -> Iterator[Row]:
-    """What the programs that watch may take."""
+    """What the gateway and the programs that watch may take."""
+    if (gateway := gateway_on(stack, None)) is not None:
+        yield Row("gateway", gateway.memory, estimated=False)
     prometheus, alertmanager = stack.monitoring.prometheus, stack.monitoring.alertmanager
     if prometheus is not None and prometheus.mode == "managed":
         yield Row("prometheus", prometheus.memory, estimated=False)

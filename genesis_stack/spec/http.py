@@ -52,5 +52,5 @@ class Gateway(Frozen):
         "`http.tls` is set; needed for servers on other hosts.",
     )
     affinity: bool = Field(default=True, description="Send requests that begin alike to the same replica.")
-    memory: ByteSize = Field(default=512 * 1024**2, gt=0, description="Most memory.")
+    memory: ByteSize = Field(default=256 * 1024**2, gt=0, description="Most memory.")
     metrics_port: Port = Field(default=8405, description="Loopback port of its own Prometheus metrics.")
