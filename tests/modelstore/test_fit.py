@@ -156,6 +156,13 @@ def test_what_watches_takes_its_part_of_the_host() -> None:
     assert "exporter" in {row.what for row in rows.rows}
 
 
+def test_the_gateway_takes_its_part_of_the_host() -> None:
+    """As much as its unit may take."""
+    rows = fit(stack("gateway: {port: 8080, memory: 1GiB}\n"), SHAPES, host()).host
+    assert rows is not None
+    assert {row.what: row.size for row in rows.rows}["gateway"] == GIB
+
+
 def test_an_unknown_shape_is_said_to_be_unknown() -> None:
     """An incomplete sum never passes for a complete one."""
     weights = {"source": "hf://o/r/f.gguf", "sha256": "a" * 64, "size": "9GB"}
