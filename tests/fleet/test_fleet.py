@@ -130,11 +130,13 @@ def test_killing_a_host_loses_the_streams_on_it_and_no_other(fleet: Fleet) -> No
     """
     fleet.converge(fleet.origin.head)
     last = OTHERS[-1]
-    load = fleet.origin.host.start([PYTHON, STREAMS, GATEWAY, 9, 96])
+    load = fleet.origin.host.start([PYTHON, STREAMS, GATEWAY, 9, 200])
     assert load.stdin is not None
+    assert load.stdout is not None
     load.stdin.write(f"{fleet.key}\n")
     load.stdin.flush()
-    wait_for(lambda: in_flight(fleet, last) >= 2, deadline=PATIENCE, what="streams on the host")
+    assert load.stdout.readline() == "begun\n"
+    wait_for(lambda: in_flight(fleet, last) >= 1, deadline=PATIENCE, what="streams on the host")
     os.kill(fleet.hosts[last].leader, signal.SIGKILL)
     ends = json.loads(load.communicate("\n", timeout=PATIENCE)[0])
     assert ends.keys() == {"answered", "repeated", "StreamInterruptedError"}
