@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,6 +36,15 @@ load:
     {{users: 12, duration: {duration}, warm_up: 0s, spawn_rate: 20/s, think_time: 20ms, max_tokens: 8,
       least_requests: 5, tasks: {{stream: 3, chat: 1}}}}
 """
+
+
+def until(condition: Callable[[], Any], seconds: float = 60) -> Any:
+    """The condition's first true value."""
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < deadline, "it never came true"
+        time.sleep(0.05)
+    return value
 
 
 @dataclass

@@ -7,10 +7,8 @@ import json
 import os
 import re
 import signal
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -21,7 +19,7 @@ from genesis_stack.errors import ExitCode
 from genesis_stack.loadtest.setting import ABLE, Target
 from genesis_stack.loadtest.traffic import ask
 from genesis_stack.spec.loadtest import Task
-from loadtest.machine import LOOSE, Loaded, check
+from loadtest.machine import LOOSE, Loaded, check, until
 from loadtest.runs import run_of
 
 pytestmark = [pytest.mark.model, pytest.mark.timeout(240)]
@@ -39,15 +37,6 @@ def machine(tmp_path_factory: pytest.TempPathFactory, smollm2: Path) -> Iterator
         yield made
     finally:
         made.down()
-
-
-def until(condition: Callable[[], Any], seconds: float = 60) -> Any:
-    """The condition's first true value."""
-    deadline = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < deadline, "it never came true"
-        time.sleep(0.05)
-    return value
 
 
 def test_a_server_that_is_good_enough_passes(machine: Loaded) -> None:

@@ -4,15 +4,28 @@ from __future__ import annotations
 
 import hashlib
 import json
+import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import gguf
+import httpx
 import pytest
 from engine import synthetic
 from ports import free_port
 
 from genesis_stack.errors import ExitCode
-from loadtest.machine import Loaded
+from genesis_stack.layout import Layout
+from genesis_stack.loadtest.answer import read_body
+from genesis_stack.loadtest.setting import Target
+from genesis_stack.loadtest.traffic import ask
+from genesis_stack.protocol.serve_config import FileRef
+from genesis_stack.render.files import ResolvedModel
+from genesis_stack.render.serve import serve_config
+from genesis_stack.spec.load import loads
+from genesis_stack.spec.loadtest import Task
+from loadtest.machine import DIGEST, Loaded, until
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -34,9 +47,40 @@ MODEL = """
     budget: {{memory: 512MiB, cpus: 1}}
     slo: {{latency_p95: 90s, error_rate: 0%}}
 """
-POOLINGS = {"embedding": gguf.PoolingType.MEAN, "rerank": gguf.PoolingType.RANK}
+POOLINGS: dict[Task, gguf.PoolingType] = {
+    "embedding": gguf.PoolingType.MEAN,
+    "rerank": gguf.PoolingType.RANK,
+}
+SERVE = Path(sys.prefix) / "bin/genesis-serve"
 
 
+@pytest.mark.parametrize(("task", "pooling"), POOLINGS.items())
+def test_each_kind_of_request_is_a_good_one(
+    task: Task, pooling: gguf.PoolingType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server answers it, and the answer counts as one."""
+    monkeypatch.setattr(synthetic, "CONTEXT", 1024)
+    file = synthetic.write_encoder(tmp_path / "tiny.gguf", pooling)
+    model = MODEL.format(task=task, port=9, weights=file, digest=DIGEST)
+    stack = loads(STACK.format(models=model))
+    resolved = ResolvedModel(FileRef(path=str(file), sha256=DIGEST, size=file.stat().st_size))
+    config = tmp_path / "serve.json"
+    config.write_text(serve_config(stack, task, resolved, Layout.under(tmp_path)).model_dump_json())
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port, fd = listener.getsockname()[1], listener.fileno()
+        serving = subprocess.Popen([SERVE, "--config", config, "--fd", str(fd)], pass_fds=[fd])
+    try:
+        until(lambda: httpx.get(f"http://127.0.0.1:{port}/health", timeout=60).is_success)
+        asked = ask(Target(task, task, f"http://127.0.0.1:{port}", 1024, 8, 1.0), 0)
+        answer = httpx.post(f"http://127.0.0.1:{port}{asked.path}", json=asked.body, timeout=60)
+    finally:
+        serving.terminate()
+        serving.wait(60)
+    assert answer.status_code == 200, answer.text
+    read_body(answer.content)
+
+
+@pytest.mark.slow
 def test_vectors_and_rankings_are_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An embedding model is asked for vectors, a ranking one for rankings, and every answer is a good one."""
     monkeypatch.setattr(synthetic, "CONTEXT", 1024)
