@@ -39,10 +39,15 @@ class Side(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Seconds a request: on the wall the median of the block, of the CPU outside of the engine the mean."""
+    """Seconds on the wall of each request, and of the CPU outside of the engine on the average."""
 
-    wall: float
+    walls: tuple[float, ...]
     cpu: float
+
+    @property
+    def wall(self) -> float:
+        """The median."""
+        return statistics.median(self.walls)
 
 
 class Caller:
@@ -82,7 +87,7 @@ class Caller:
             if status != http.client.OK:
                 raise RuntimeError(f"the server answers {status}")
         time.sleep(_SETTLED_S)
-        return Block(statistics.median(walls), (self._own_cpu() - before) / requests)
+        return Block(tuple(walls), (self._own_cpu() - before) / requests)
 
     def _prepared(self, tokens: int) -> tuple[dict[str, str], bytes]:
         body = json.dumps(
