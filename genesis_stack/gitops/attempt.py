@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -92,12 +93,12 @@ class Attempt:
         """Follow the revision as far as it may be, and say how far that was."""
         known = self.record.trouble_with(self.revision)
         if known is not None and known.kind == "quarantined":
+            if self.record.vouched != self.revision:
+                with contextlib.suppress(GenesisError, OSError):  # then it has nothing to tell of it
+                    self.candidate = self._read()
             return Report(Outcome.QUARANTINED, self.revision, known.reason, known.exit_code)
-        layout, read = self.host.layout, self.means.read
         try:
-            self.candidate = read_candidate(
-                self.revision, self.record, self.gitops, self.repository, layout=layout, read=read
-            )
+            self.candidate = self._read()
             if waiting := self.candidate.held_up(self.record):
                 self._keep(waiting=waiting, trouble=None)
                 return Report(Outcome.WAITING, self.revision, waiting)
@@ -107,6 +108,12 @@ class Attempt:
         except (GenesisError, OSError) as error:
             return self._failed(error)
         return self._succeeded(outcome)
+
+    def _read(self) -> Candidate:
+        layout, read = self.host.layout, self.means.read
+        return read_candidate(
+            self.revision, self.record, self.gitops, self.repository, layout=layout, read=read
+        )
 
     def _keep(self, **news: object) -> None:
         self.record = self.record.model_copy(update=news)
