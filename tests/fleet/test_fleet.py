@@ -91,9 +91,15 @@ def test_a_host_unplugged_in_mid_apply_converges_when_it_is_back(fleet: Fleet, o
         what="the others",
     )
     if outage == "long":
-        wait_for(lambda: not fleet.hosts[last].exists(begun), deadline=PATIENCE, what="the end of its apply")
+        wait_for(lambda: undone(fleet, last, revision), deadline=PATIENCE, what="the end of its apply")
     fleet.network.put_back(last)
     fleet.converge(revision)
+
+
+def undone(fleet: Fleet, name: str, revision: str) -> bool:
+    """Whether the agent of a host has ended its run, and keeps what stands against this revision."""
+    trouble = fleet.record(name).get("trouble") or {}
+    return bool(trouble.get("revision") == revision)
 
 
 def test_every_host_is_seen_from_any_of_them(fleet: Fleet) -> None:
