@@ -8,7 +8,7 @@ Verifying needs no body: `verify` judges the head of a request, so that a server
 and `BodyDigest` judges the body as it arrives.
 
 `signing` makes signatures, with http-message-signatures. That library verifies as well, whatever RFC 9421
-knows, and takes three times as long. A server does this for whoever asks, so here stands what its clients
+knows, and takes five times as long. A server does this for whoever asks, so here stands what its clients
 need and no more. Fields are read by http_sf, as in the library, and tests hold the one against the other.
 """
 
