@@ -144,7 +144,7 @@ class Canary:
         if not self.key.is_file():
             raise GenesisError(
                 f"this canary has no key to sign its verdicts with: {self.key}",
-                hint=f"ssh-keygen -t ed25519 -N '' -f {self.key}, and let every host allow it as {self.here} "
+                hint=f"ssh-keygen -t ed25519 -N '' -f {self.key}; chmod 600 {self.key}.pub; and let every host allow it as {self.here} "
                 f'with namespaces="{NAMESPACE}"',
             )
         argv = ("ssh-keygen", "-q", "-Y", "sign", "-f", self.key, "-n", NAMESPACE)

@@ -134,6 +134,7 @@ def let_in(fleet: Fleet, name: str) -> None:
         words = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", ""]
         host.run(["install", "-d", "-m", "700", "/etc/genesis-stack/secrets"])
         host.run([*words, "-f", "/etc/genesis-stack/secrets/canary-key"])
+        host.run(["chmod", "600", "/etc/genesis-stack/secrets/canary-key.pub"])
     host.write("/root/.ssh/config", "Host *\n  ConnectTimeout 5\n")
     host.write("/root/stack.yaml", fleet.stack())
 
