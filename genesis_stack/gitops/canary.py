@@ -142,10 +142,10 @@ class Canary:
         if self.signers is None:
             return None
         if not self.key.is_file():
+            make = f"ssh-keygen -t ed25519 -N '' -f {self.key}; chmod 600 {self.key}.pub"
             raise GenesisError(
                 f"this canary has no key to sign its verdicts with: {self.key}",
-                hint=f"ssh-keygen -t ed25519 -N '' -f {self.key}; chmod 600 {self.key}.pub; and let every host allow it as {self.here} "
-                f'with namespaces="{NAMESPACE}"',
+                hint=f'{make}; then let every host allow it as {self.here} with namespaces="{NAMESPACE}"',
             )
         argv = ("ssh-keygen", "-q", "-Y", "sign", "-f", self.key, "-n", NAMESPACE)
         return process.run(argv, input_text=text).stdout
