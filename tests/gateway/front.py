@@ -85,7 +85,7 @@ def placed(models: Mapping[str, Mapping[str, int]], port: int, metrics_port: int
     `more` goes into `gateway`, `clients` and `http`, and as `model` into every model.
     """
     gateway = {"port": port, "metrics_port": metrics_port, **more.get("gateway", {})}
-    entry = {
+    entry: dict[str, Any] = {
         "weights": {"source": "hf://o/m/m.gguf", "sha256": DIGEST},
         "budget": {"memory": "1GiB", "cpus": 1},
         **more.get("model", {}),

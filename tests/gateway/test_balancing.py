@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
+import httpx
 import pytest
 
 from gateway.front import PATIENCE, Front, in_front_of
@@ -18,6 +20,19 @@ HOSTS = ("one", "two", "three")
 def beginning(text: str) -> dict[str, object]:
     """A chat with this system prompt."""
     return {"messages": [{"role": "system", "content": text}, {"role": "user", "content": "Hello."}]}
+
+
+async def one_by_one(
+    front: Front, servers: Sequence[Paced], requests: int, **about: object
+) -> list[asyncio.Task[httpx.Response]]:
+    """Ask so often, each time once a server has the one before: HAProxy counts with two threads."""
+    asking = []
+    for number in range(requests):
+        asking.append(asyncio.create_task(front.chat("a", **about)))
+        async with asyncio.timeout(PATIENCE):
+            while sum(server.running for server in servers) <= number:  # noqa: ASYNC110 -- as below
+                await asyncio.sleep(0.01)
+    return asking
 
 
 async def holding(server: Paced, requests: int) -> None:
@@ -45,9 +60,7 @@ async def test_without_affinity_the_replica_with_the_fewest_requests_is_next(tmp
             server.gate.clear()
         models = {"a": dict(zip(HOSTS, servers, strict=True))}
         async with in_front_of(tmp_path, models, gateway={"affinity": False}) as front:
-            asking = [asyncio.create_task(front.chat("a")) for _ in range(6)]
-            for server in servers:
-                await holding(server, 2)
+            asking = await one_by_one(front, servers, 6)
             for server in servers:
                 server.gate.set()
             assert {answer.status_code for answer in await asyncio.gather(*asking)} == {200}
@@ -69,16 +82,34 @@ async def test_requests_that_begin_alike_go_to_one_replica(tmp_path: Path) -> No
         assert found == set(HOSTS)
 
 
+async def test_when_a_replica_leaves_only_its_own_beginnings_move(tmp_path: Path) -> None:
+    """What the others have read stays theirs; when it is back, it gets its own again."""
+    async with (
+        serving(*map(Paced, HOSTS)) as servers,
+        in_front_of(tmp_path, {"a": dict(zip(HOSTS, servers, strict=True))}) as front,
+    ):
+
+        async def where() -> dict[int, str]:
+            return {n: await front.server_of("a", **beginning(f"You are number {n}.")) for n in range(20)}
+
+        before = await where()
+        await servers[0].stop()
+        await front.until("one", "DOWN")
+        without = await where()
+        assert {n: name for n, name in before.items() if name != "one"}.items() <= without.items()
+        assert set(without.values()) == {"two", "three"}
+        await servers[0].start()
+        await front.until("one", "UP")
+        assert await where() == before
+
+
 async def test_a_beginning_that_everybody_sends_spills_over(tmp_path: Path) -> None:
     """No replica gets more than a quarter above the average while others have less to do."""
     async with serving(*(Paced(name, slots=8) for name in HOSTS)) as servers:
         for server in servers:
             server.gate.clear()
         async with in_front_of(tmp_path, {"a": dict(zip(HOSTS, servers, strict=True))}) as front:
-            asking = [asyncio.create_task(front.chat("a", **beginning("All alike."))) for _ in range(12)]
-            async with asyncio.timeout(PATIENCE):
-                while sum(server.running for server in servers) < 12:  # noqa: ASYNC110 -- as above
-                    await asyncio.sleep(0.01)
+            asking = await one_by_one(front, servers, 12, **beginning("All alike."))
             assert max(server.most for server in servers) <= 5
             for server in servers:
                 server.gate.set()
@@ -92,8 +123,8 @@ async def test_what_a_replica_cannot_take_waits_and_is_served_in_turn(tmp_path: 
         server.gate.clear()
         model = {"engine": {"parallel": 2}}
         async with in_front_of(tmp_path, {"a": {"one": server}}, model=model) as front:
-            asking = [asyncio.create_task(front.chat("a", seed=seed)) for seed in range(7)]
-            await holding(server, 4)
+            asking = await one_by_one(front, [server], 4)
+            asking += [asyncio.create_task(front.chat("a")) for _ in range(3)]
             await waiting(front, 3)
             assert server.most == 4
             server.gate.set()
@@ -108,7 +139,8 @@ async def test_a_full_queue_is_refused_with_a_time_to_come_back(tmp_path: Path) 
         server.gate.clear()
         model = {"engine": {"parallel": 1, "queue_requests": 2}}
         async with in_front_of(tmp_path, {"a": {"one": server}}, model=model) as front:
-            asking = [asyncio.create_task(front.chat("a")) for _ in range(4)]
+            asking = await one_by_one(front, [server], 2)
+            asking += [asyncio.create_task(front.chat("a")) for _ in range(2)]
             await waiting(front, 2)
             refused = await front.chat("a")
             assert refused.status_code == 503
@@ -130,8 +162,7 @@ async def test_a_client_that_goes_away_frees_its_place(tmp_path: Path) -> None:
         server.gate.clear()
         model = {"engine": {"parallel": 1, "queue_requests": 1}}
         async with in_front_of(tmp_path, {"a": {"one": server}}, model=model) as front:
-            asking = [asyncio.create_task(front.chat("a")) for _ in range(2)]
-            await holding(server, 2)
+            asking = await one_by_one(front, [server], 2)
             leaving = asyncio.create_task(front.chat("a"))
             await waiting(front, 1)
             leaving.cancel()

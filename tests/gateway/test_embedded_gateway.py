@@ -71,7 +71,14 @@ gateway: {{port: {front}, metrics_port: {metrics}{gateway}}}
 
     def cli(self, *words: str) -> Completed:
         """Run the installed program."""
-        argv = [Path(sys.prefix) / "bin/genesis-stack", *words, "--root", self.root, "--backend", "embedded"]
+        argv: list[str | Path] = [
+            Path(sys.prefix) / "bin/genesis-stack",
+            *words,
+            "--root",
+            self.root,
+            "--backend",
+            "embedded",
+        ]
         return run(argv, check=False, timeout=240)
 
 

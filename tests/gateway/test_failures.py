@@ -10,7 +10,7 @@ import pytest
 
 from gateway.front import PATIENCE, Front, in_front_of
 from gateway.paced import Paced, serving
-from gateway.test_balancing import holding
+from gateway.test_balancing import holding, one_by_one
 
 pytestmark = pytest.mark.prometheus
 PLAIN = {"affinity": False}
@@ -45,9 +45,8 @@ async def test_a_draining_replica_gets_nothing_new_and_ends_what_it_has(tmp_path
     ):
         one.gate.clear()
         two.gate.clear()
-        both = [asyncio.create_task(front.chat("a", stream=True, max_tokens=3)) for _ in range(2)]
-        await holding(one, 1)
-        await holding(two, 1)
+        both = await one_by_one(front, (one, two), 2, stream=True, max_tokens=3)
+        assert (one.running, two.running) == (1, 1)
         two.gate.set()
         one.health = 503
         await front.until("one", "DOWN")
