@@ -111,6 +111,7 @@ MANUALS: Final[dict[str, Manual]] = {
         (
             ("plan", "what apply would change, why, and what it costs"),
             ("plan -o change.plan", "save what was read; apply it with `apply change.plan`"),
+            ("plan --host beta", "what it would change on another host of the stack, over SSH"),
             ("plan --exit-code", "for scripts: 2 when there are changes"),
         ),
         (ExitCode.CHANGES, ExitCode.INVALID_CONFIG),
@@ -128,6 +129,7 @@ MANUALS: Final[dict[str, Manual]] = {
         (
             ("status", "sync and health, apart"),
             ("status --watch", "the same, live, until Ctrl-C"),
+            ("status --all", "every host of the stack, over SSH"),
             ("status --json", "as data"),
         )
     ),
@@ -145,6 +147,7 @@ MANUALS: Final[dict[str, Manual]] = {
         (
             ("verify", "prove that this machine holds what ./stack.yaml promises"),
             ("verify prod.yaml --host ssh://root@203.0.113.7", "another machine"),
+            ("verify --all", "every host of the stack"),
             ("verify --html report.html --junit report.xml", "with reports"),
         ),
         (ExitCode.VIOLATED, ExitCode.INVALID_CONFIG),
