@@ -30,6 +30,8 @@ LONGEST: Final = 6 * 3600.0
 TASKS: Final = 256
 UNLESS: Final = ("/bin/sh", "-c", '! "$0" "$@"')
 """Makes a command's success a failure, so that one which crashes, or is not there, holds nothing up."""
+ENVIRONMENT: Final = "agent.env"
+"""File below the configuration with variables for the agent; it may be absent."""
 LOCKED: Final = 75
 """Exit status while somebody else is at work on the host: no failure."""
 
@@ -56,9 +58,11 @@ def _service(stack: Stack, gitops: GitOps, layout: Layout, runtime: Runtime, abo
     rest = PurePosixPath(layout.state) / "agent/rest"
     # No MemoryMax=: the agent asks its own control group what the host has.
     look = (*UNLESS, runtime.prefix / "bin/python", "-I", "-S", runtime.package / "gitops/rest.py", rest)
+    environment = PurePosixPath(layout.config) / ENVIRONMENT
     service = (
         Directive("Type", "oneshot"),
         Directive("ExecCondition", _command(look), "skips the agent while nothing has changed"),
+        Directive("EnvironmentFile", f"-{path_word(environment)}", "where the key for a canary's load is"),
         Directive("ExecStart", _command(run)),
         Directive("SuccessExitStatus", str(LOCKED), "somebody else is at work: the next run looks again"),
         Directive("TimeoutStartSec", seconds(LONGEST)),
