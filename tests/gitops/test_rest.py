@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -117,7 +118,7 @@ def test_a_server_that_died_is_looked_at_closer(tmp_path: Path) -> None:
     assert rest.at_rest(str(file))
     server.communicate(b"\n")
     assert not rest.at_rest(str(file))
-    file.write_text(f"process {1} 0\n")
+    file.write_text(f"process {os.getpid()} nonsense\n")
     assert not rest.at_rest(str(file))
 
 

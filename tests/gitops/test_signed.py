@@ -166,6 +166,7 @@ def pgp_homes() -> Iterator[dict[str, Path]]:
             run(["gpgconf", "--homedir", home, "--kill", "all"], check=False)
 
 
+@pytest.mark.skipif(shutil.which("gpg") is None, reason="needs GnuPG (Debian: gnupg)")
 def test_pgp_signatures_count_for_keys_in_the_host_s_own_keyring(
     followed: Followed, pgp_homes: dict[str, Path]
 ) -> None:
