@@ -90,7 +90,7 @@ def _needs(found: Findings, slo: Slo, alone: Level | None) -> Iterator[Need]:
         takes = f"answers of up to {int(left * single.decode)} tokens to a short question"
         yield _timed("latency_p95", slo.latency_p95, None if alone is None else alone.latency_p95, takes)
     if slo.itl_p99 is not None:
-        takes = f"at least {1 / slo.itl_p99:.0f} tokens a second of one answer" if slo.itl_p99 else "no time"
+        takes = f"at least {1 / max(slo.itl_p99, 1e-3):.0f} tokens a second of one answer"
         yield _timed("itl_p99", slo.itl_p99, None if alone is None else alone.itl_p99, takes)
 
 

@@ -22,6 +22,9 @@ LEAST_ANSWERS: Final = 5
 ATTEMPTS: Final = 4
 ROUNDS: Final = 3
 """Answers of each user that a level lasts for, about."""
+SHORTEST: Final = 3.0
+LONGEST: Final = 60.0
+"""Seconds of a level; between them it gets its share of the time that is left."""
 AROUND: Final = 5.0
 """Seconds of a level in which nobody asks: Locust starts and ends."""
 
@@ -56,14 +59,15 @@ def measure_levels(
 
     The first is always measured. `deadline` is by the monotonic clock, `tokens` is the longest answer.
     """
-    for users in USERS:
+    for at, users in enumerate(USERS):
         answer = _answer_seconds(tuned, users, tokens)
-        duration = max(answer * max(ROUNDS, LEAST_ANSWERS / users), 3.0)
-        ends = time.monotonic() + duration + 2 * answer + AROUND
-        if users > 1 and ends > deadline:
+        least = max(answer * max(ROUNDS, LEAST_ANSWERS / users), SHORTEST)
+        room = deadline - time.monotonic() - 2 * answer - AROUND
+        if users > 1 and least > room:
             say(f"no time is left for {users} users and more")
             return
-        yield _level(bench, users, duration, tokens, say)
+        share = min(room / (len(USERS) - at), LONGEST)
+        yield _level(bench, users, max(least, share), tokens, say)
 
 
 def _answer_seconds(tuned: Tuned, users: int, tokens: int) -> float:
