@@ -90,7 +90,7 @@ def placed(models: Mapping[str, Mapping[str, int]], port: int, metrics_port: int
         "budget": {"memory": "1GiB", "cpus": 1},
         **more.get("model", {}),
     }
-    content = {
+    content: dict[str, Any] = {
         "api_version": "genesis.stack/v1",
         "name": "test",
         "models": {name: {"port": 8000 + index, **entry} for index, name in enumerate(models)},
