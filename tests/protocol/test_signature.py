@@ -25,7 +25,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from genesis_stack.protocol import signature
-from genesis_stack.protocol.signature import COVERED, WINDOW, BodyDigest, Head, SignatureError, verify
+from genesis_stack.protocol.signature import COVERED, WINDOW, BodyDigest, Head, SignatureError, Signed, verify
 from genesis_stack.protocol.signing import sign
 
 KEY_ID = "0123abcd"
@@ -283,6 +283,18 @@ def test_our_signatures_are_the_library_s() -> None:
     verifier = HTTPMessageVerifier(signature_algorithm=algorithms.HMAC_SHA256, key_resolver=keys)
     (result,) = verifier.verify(Message("POST", "https://test:8000/v1/x?a=b", fields), body=BODY)
     assert result.body == BODY
+
+
+def test_a_signature_says_what_it_was_told_to() -> None:
+    """Its time and nonce, and another nonce each time when it was told none."""
+    told = {"created": NOW - 3, "nonce": "n1"}
+    signed = []
+    for options in (told, {}, {}):
+        fields = sign(Head("POST", b"test", b"/"), BODY, key_id=KEY_ID, secret=SECRET, **options)
+        lines = tuple((name.lower().encode(), value.encode()) for name, value in fields.items())
+        signed.append(verify(Head("POST", b"test", b"/", lines), secret_of))
+    assert signed[0] == Signed(KEY_ID, NOW - 3, "n1", DIGEST)
+    assert len({one.nonce for one in signed}) == 3
 
 
 def test_a_signature_is_good_for_its_window(monkeypatch: pytest.MonkeyPatch) -> None:
