@@ -84,6 +84,8 @@ def test_a_patch_changes_the_settings_and_nothing_else(
     assert after.models["small"].engine == wanted
     assert after.models["other"] == before.models["other"]
     assert comments(file.read_text()) == comments(text)
+    lost = set(text.splitlines()) - set(file.read_text().splitlines())
+    assert all(any(mark in line for mark in ("parallel: 4", "engine: {}", "small: {")) for line in lost)
     assert file.read_text().endswith("\n") == bool(end)
 
 
