@@ -30,7 +30,7 @@ BLOCK = f"""{HEAD}  small:
     engine:
       # requests at the same time
       parallel: 4   # why four?
-      context: 2048
+      context: 2048 # tokens of one request
 
     # and its files
 {REST}"""
