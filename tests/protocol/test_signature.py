@@ -258,6 +258,28 @@ def test_nothing_may_stand_there_twice(twice: bytes) -> None:
     assert takes(signed_over(head, base, b"sig")) is (twice == b"")
 
 
+@pytest.mark.parametrize(
+    ("said", "good"),
+    [
+        (b';nonce="n"', True),
+        (b';nonce=""', False),
+        (b';nonce="n";alg="hmac-sha256"', True),
+        (b';nonce="n";alg="rsa-v1_5-sha256"', False),
+        (b';nonce="n";expires=%d' % (NOW + 600), True),
+        (b';nonce="n";expires=%d' % (NOW - 600), False),
+        (b';nonce="n";expires="%d"' % (NOW + 600), False),
+        (b';nonce="n";tag="any"', True),
+        (b';nonce="n";other="any"', False),
+    ],
+)
+def test_what_a_signature_says_of_itself_must_hold(said: bytes, good: bool) -> None:
+    """Whatever its bytes are."""
+    names = b" ".join(b'"%s"' % name.encode() for name in COVERED)
+    field = b'sig=(%s);created=%d;keyid="%s"' % (names, NOW, KEY_ID.encode()) + said
+    lines = ((b"content-digest", DIGEST), (b"signature-input", field), (b"signature", b"sig=:AAAA:"))
+    assert takes_the_form(Head("POST", b"test", b"/", lines)) is good
+
+
 def test_what_we_sign_is_read_quickly() -> None:
     """Its spelling is the usual one."""
     fields = sign(Head("POST", b"test", b"/"), BODY, key_id=KEY_ID, secret=SECRET)
