@@ -11,9 +11,11 @@ import pytest
 
 from genesis_stack import process
 from genesis_stack.errors import ExitCode, GenesisError
+from genesis_stack.modelstore.host import Host
 from genesis_stack.process import Completed
 from genesis_stack.verify.run import Run, checks_folder, run_checks
 
+HERE = Host(2**30, "a test", 2.0, "a test", "vm", "0123456789abcdef" * 2)
 STACK = f"""
 api_version: genesis.stack/v1
 name: two
@@ -25,6 +27,7 @@ models:
 hosts:
   near: {{address: "ssh://root@192.0.2.7"}}
   nameless: {{}}
+  here: {{machine_id: {HERE.machine_id}}}
 """
 
 
@@ -46,6 +49,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return Completed(tuple(map(str, argv)), 2, "!!! _pytest.outcomes.Exit: gone\n  hint: look !!!", "")
 
     monkeypatch.setattr(process, "run", run)
+    monkeypatch.setattr("genesis_stack.verify.run.read_host", lambda: HERE)
     monkeypatch.setattr(shutil, "which", lambda name, path: f"{path}/{name}")
     return words
 
@@ -53,8 +57,8 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 @pytest.mark.parametrize(
     ("host", "words"),
     [
-        (None, {"--hosts=local://"}),
-        ("localhost", {"--hosts=local://"}),
+        (None, {"--hosts=local://", "--as-host=here"}),
+        ("localhost", {"--hosts=local://", "--as-host=here"}),
         ("docker://box", {"--hosts=docker://box"}),
         ("near", {"--hosts=ssh://root@192.0.2.7", "--as-host=near"}),
     ],
@@ -65,7 +69,7 @@ def test_the_host_is_found(host: str | None, words: set[str], stack: Path, asked
         run_checks(Run(stack, host))
     assert caught.value.hint == "look"
     assert words <= set(asked)
-    assert any(word.startswith("--as-host") for word in asked) == (host == "near")
+    assert any(word.startswith("--as-host") for word in asked) == (host != "docker://box")
 
 
 @pytest.mark.parametrize("host", ["far", "nameless"])
