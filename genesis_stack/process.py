@@ -88,9 +88,7 @@ def stream(argv: Sequence[str | Path]) -> Iterator[str]:
             running.terminate()
 
 
-def detach(
-    argv: Sequence[str | Path], *, log: Path, pass_fds: Sequence[int] = ()
-) -> subprocess.Popen[bytes]:
+def detach(argv: Sequence[str | Path], *, log: Path, pass_fds: Sequence[int] = ()) -> subprocess.Popen[bytes]:
     """Start a program that outlives us: own session, no terminal, output appended to `log`.
 
     It inherits the descriptors `pass_fds` under their numbers.

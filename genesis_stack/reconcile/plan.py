@@ -267,7 +267,7 @@ def _blockers(situation: Situation) -> Iterator[str]:
         where = "gateway" if monitor.front else "monitoring, or use the one that runs with mode: external"
         for port in monitor.ports:
             if (holder := situation.seen.listeners.get(port)) is not None:
-                yield f"port {port} of {name} is taken by {holder}: stop it, choose another port under {where}"
+                yield f"port {port} of {name} is taken by {holder}: stop it, or set another under {where}"
 
 
 def unified_diff(path: str, before: str | None, after: str | None) -> str:
