@@ -281,6 +281,15 @@ def test_what_a_signature_says_of_itself_must_hold(said: bytes, good: bool) -> N
     assert takes_the_form(Head("POST", b"test", b"/", lines)) is good
 
 
+@pytest.mark.parametrize("field", [b"other=:AAAA:", b'genesis="AAAA"', b"genesis", b"genesis=:AAAA:, b=:AA:"])
+def test_the_two_fields_must_belong_together(field: bytes) -> None:
+    """One label, one signature, and bytes."""
+    head = library_signed({"label": "genesis"})
+    assert takes_the_form(head)
+    others = tuple(line for line in head.headers if line[0] != b"signature")
+    assert not takes_the_form(replace(head, headers=(*others, (b"signature", field))))
+
+
 def test_what_we_sign_is_read_quickly() -> None:
     """Its spelling is the usual one."""
     fields = sign(Head("POST", b"test", b"/"), BODY, key_id=KEY_ID, secret=SECRET)
