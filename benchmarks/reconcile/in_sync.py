@@ -3,7 +3,77 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from genesis_stack.process import Completed
+    from genesis_stack.reconcile.apply import Host
+    from genesis_stack.spec.model import Stack
+
+
+def host_below(root: Path) -> Host:
+    """A host of systemd's backend, with its files below `root`."""
+    from genesis_stack.backends.systemd import SystemdBackend
+    from genesis_stack.layout import Layout
+    from genesis_stack.reconcile.apply import Host
+
+    class Below(SystemdBackend):
+        def live(self, path: PurePosixPath) -> Path:
+            return Path(path) if path.is_relative_to(root) else root / path.relative_to("/")
+
+    layout = Layout.under(root)
+    return Host(layout, Below(layout), lambda _: None)
+
+
+def systemctl(stack: Stack) -> Callable[..., Completed]:
+    """Answers as a systemd would that runs the whole stack."""
+    from genesis_stack.backends.units import PROPERTIES
+    from genesis_stack.process import Completed
+
+    running = {
+        "LoadState": "loaded",
+        "ActiveState": "active",
+        "UnitFileState": "enabled",
+        "NeedDaemonReload": "no",
+        "DropInPaths": "",
+        "CPUQuotaPerSecUSec": "infinity",
+    }
+    limits: Mapping[str, Mapping[str, str]] = {
+        f"{name}-server.service": {
+            "MemoryMax": str(model.budget.memory),
+            "TasksMax": str(model.budget.tasks),
+            "CPUQuotaPerSecUSec": f"{model.budget.cpus}s",
+        }
+        for name, model in stack.models.items()
+    }
+
+    def show(argv: list[object], **_: object) -> Completed:
+        blocks = []
+        for unit in map(str, argv[3:]):
+            values = dict.fromkeys(PROPERTIES, "0") | {"Id": unit} | running | limits.get(unit, {})
+            blocks.append("".join(f"{name}={value}\n" for name, value in values.items()))
+        return Completed((), 0, "\n".join(blocks), "")
+
+    return show
+
+
+def install(host: Host, stack: Stack, source: str) -> None:
+    """Make the files and the state of a host where the stack is in force."""
+    from genesis_stack.reconcile.desired import desire
+    from genesis_stack.reconcile.generations import Generations
+    from genesis_stack.reconcile.state import State, write_state
+
+    desired = desire(stack, source, host.backend, host.layout)
+    for file in desired.files.values():
+        path = host.backend.live(file.path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(file.content)
+        path.chmod(file.mode)
+    generations = Generations(host.layout)
+    generations.set_current(generations.add(desired))
+    write_state(host.layout, State(inventory=tuple(desired.files)))
 
 
 def main() -> None:
@@ -13,64 +83,16 @@ def main() -> None:
         return
     from genesis_stack import process
     from genesis_stack.backends import ports
-    from genesis_stack.backends.systemd import SystemdBackend
-    from genesis_stack.backends.units import PROPERTIES
-    from genesis_stack.layout import Layout
     from genesis_stack.modelstore.store import Store
-    from genesis_stack.process import Completed
-    from genesis_stack.reconcile.apply import Host
-    from genesis_stack.reconcile.desired import desire
-    from genesis_stack.reconcile.generations import Generations
-    from genesis_stack.reconcile.state import State, write_state
     from genesis_stack.spec.load import load
 
-    class Below(SystemdBackend):
-        """systemd's backend, with its files below ROOT."""
-
-        def live(self, path: PurePosixPath) -> Path:
-            return Path(path) if path.is_relative_to(root) else root / path.relative_to("/")
-
-    def show(argv: list[object], **_: object) -> Completed:
-        blocks = []
-        for unit in map(str, argv[3:]):
-            values = dict.fromkeys(PROPERTIES, "0") | {
-                "Id": unit,
-                "LoadState": "loaded",
-                "ActiveState": "active",
-                "UnitFileState": "enabled",
-                "NeedDaemonReload": "no",
-                "DropInPaths": "",
-                "CPUQuotaPerSecUSec": "infinity",
-                **limits.get(unit, {}),
-            }
-            blocks.append("".join(f"{name}={value}\n" for name, value in values.items()))
-        return Completed((), 0, "\n".join(blocks), "")
-
-    layout = Layout.under(root)
-    backend = Below(layout)
-    host = Host(layout, backend, lambda _: None)
-    stack = load(stack_path)
-    source = stack_path.read_text()
-    limits = {
-        f"{name}-server.service": {
-            "MemoryMax": str(model.budget.memory),
-            "TasksMax": str(model.budget.tasks),
-            "CPUQuotaPerSecUSec": f"{model.budget.cpus}s",
-        }
-        for name, model in stack.models.items()
-    }
+    host = host_below(root)
+    stack, source = load(stack_path), stack_path.read_text()
     ports.strangers = lambda *_: {}  # type: ignore[assignment]
-    process.run = show  # type: ignore[assignment]
+    process.run = systemctl(stack)  # type: ignore[assignment]
     Store.verified = lambda *_: True  # type: ignore[method-assign,assignment]
     if verb == "install":
-        desired = desire(stack, source, backend, layout)
-        for file in desired.files.values():
-            backend.live(file.path).parent.mkdir(parents=True, exist_ok=True)
-            backend.live(file.path).write_text(file.content)
-            backend.live(file.path).chmod(file.mode)
-        generations = Generations(layout)
-        generations.set_current(generations.add(desired))
-        write_state(layout, State(inventory=tuple(desired.files)))
+        install(host, stack, source)
         return
     plan = host.plan(stack, source) if verb == "plan" else host.apply(stack, source, lambda _: None)
     if not plan.empty:

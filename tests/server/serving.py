@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import httpx
 from scripted_engine import ScriptedEngine
@@ -22,6 +22,26 @@ from genesis_stack.server.served_model import ServedModel
 from genesis_stack.spec.http import Http
 
 MODEL = "scripted"
+ENGINE: Final[Mapping[str, Any]] = {
+    "context": 2048,
+    "parallel": 4,
+    "threads": 0,
+    "threads_batch": 0,
+    "batch": 512,
+    "kv_cache": "f16",
+    "flash_attention": True,
+    "mlock": False,
+    "speculation": "off",
+    "queue_requests": 64,
+    "queue_tokens": 65536,
+    "image_tokens": 1024,
+    "image_memory": 2**26,
+    "step_target_ms": 50.0,
+    "prefix_cache": True,
+    "prefix_cache_ram": 0,
+    "prefix_cache_disk": 0,
+    "prefix_cache_dir": None,
+}
 
 
 def serve_config(weights: Path, *, model: str = MODEL, **limits: Any) -> dict[str, Any]:
@@ -40,26 +60,7 @@ def serve_config(weights: Path, *, model: str = MODEL, **limits: Any) -> dict[st
         "projector": None,
         "draft": None,
         "adapters": {},
-        "engine": {
-            "context": 2048,
-            "parallel": 4,
-            "threads": 0,
-            "threads_batch": 0,
-            "batch": 512,
-            "kv_cache": "f16",
-            "flash_attention": True,
-            "mlock": False,
-            "speculation": "off",
-            "queue_requests": 64,
-            "queue_tokens": 65536,
-            "image_tokens": 1024,
-            "image_memory": 2**26,
-            "step_target_ms": 50.0,
-            "prefix_cache": True,
-            "prefix_cache_ram": 0,
-            "prefix_cache_disk": 0,
-            "prefix_cache_dir": None,
-        },
+        "engine": dict(ENGINE),
         "residency": None,
         "budget": {"memory": 1_000_000_000, "cpus": 2.0},
         "listen": {"host": "127.0.0.1", "port": 1},
