@@ -87,7 +87,7 @@ def test_its_numbers_are_those_of_the_servers(noted: Noted, served: Machine) -> 
     """Under a little load, and once it is over, to the last token; percentiles as Prometheus has them."""
     for number in range(4):
         served.ask("smol", f"Name {number + 2} colours.")
-    nothing_yet = ("–", "0", "0.0")
+    nothing_yet = ("\u2013", "0", "0.0")
     eventually(
         lambda: noted.value("smol", "generated_per_second") not in nothing_yet, lambda: noted.text("body")
     )
