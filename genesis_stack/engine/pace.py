@@ -14,6 +14,8 @@ _SMALLEST_IDLE_CHUNK: Final = 32
 """With nobody streaming. Fewer rows read the weights of a large model again for almost every token."""
 _TILE: Final = 64
 """Rows from which llama.cpp's flash attention works on tiles instead of row by row (GGML_FA_TILE_Q)."""
+_WORTH_A_TILE: Final = _TILE // 4
+"""From this many tokens on a whole tile is taken: over a long context half a tile takes nearly as long."""
 _STALL_FACTOR: Final = 6.0
 """A stream may wait this many of its own steps for a piece of prompt: the prompt then gets five sixths of
 the machine, and does not take much longer than it would alone."""
@@ -43,7 +45,7 @@ class Pace:
         if not streaming:
             limit = max(limit, _IDLE_STEPS * self._target)
         tokens = int(limit / self._prompt_token)
-        if tokens >= _TILE // 2:
+        if tokens >= _WORTH_A_TILE:
             tokens = max(1, round(tokens / _TILE)) * _TILE
         return min(capacity, max(tokens, _SMALLEST_CHUNK if streaming else _SMALLEST_IDLE_CHUNK))
 
