@@ -23,12 +23,8 @@ _LEVELS = {2: logging.DEBUG, 3: logging.WARNING, 4: logging.ERROR}
 
 
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
-"""Turns that a thread of libgomp waits at a barrier before it sleeps; libgomp reads it when it is loaded.
-
-Its own 300,000 burn whole time slices as soon as anybody else wants the processors: two models on the
-machine, a noisy neighbour. Measured: 1,000 costs nothing on a quiet machine and is two to four times as
-fast on a crowded one; sleeping at once costs a quiet machine more than half its speed.
-"""
+"""What suits a machine on which others compute too, unless the process was told something else before; see
+`EngineConfig.spin_count`. libgomp reads it when it is loaded."""
 
 
 def _low_level() -> Any:

@@ -43,6 +43,11 @@ class EngineConfig(_Frozen):
     parallel: int = Field(ge=1, le=256, description="sequences decoded in one batch")
     threads: int = Field(ge=0, description="decode threads; 0 chooses from the CPU budget")
     threads_batch: int = Field(ge=0, description="prefill threads; 0 chooses from the CPU budget")
+    spin_count: int = Field(
+        default=1000,
+        ge=0,
+        description="turns a thread waits at a barrier before it sleeps, as in GOMP_SPINCOUNT of libgomp",
+    )
     batch: int = Field(ge=32, description="most tokens of one llama_decode call")
     kv_cache: KvCacheType
     flash_attention: bool

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from math import ceil
 from pathlib import PurePosixPath
+from typing import Final
 
 from genesis_stack.layout import Layout
 from genesis_stack.protocol.serve_config import (
@@ -22,6 +23,10 @@ from genesis_stack.render.files import RenderedFile, ResolvedModel
 from genesis_stack.render.http import http_config
 from genesis_stack.render.observing import logs_config, tracing_config
 from genesis_stack.spec.model import Model, Stack
+
+_SPINS_ALONE: Final = 300_000
+"""libgomp's own, a few milliseconds."""
+_SPINS_BESIDE_OTHERS: Final = 1000
 
 
 def config_path(name: str, layout: Layout) -> PurePosixPath:
@@ -76,7 +81,7 @@ def serve_config(
         projector=resolved.projector,
         draft=resolved.draft,
         adapters=dict(resolved.adapters),
-        engine=_engine(model, prefix_cache or prefix_cache_path(name, layout)),
+        engine=_engine(model, prefix_cache or prefix_cache_path(name, layout), _spin_count(stack)),
         residency=_residency(model, layout),
         budget=BudgetConfig(memory=model.budget.memory, cpus=model.budget.cpus),
         listen=ListenConfig(host=model.listen or stack.defaults.listen, port=model.port),
@@ -114,7 +119,15 @@ def _audit(stack: Stack, logs: PurePosixPath | None, files: PurePosixPath) -> Au
     return AuditConfig(sink="off" if declared == "off" else "file", directory=str(files))
 
 
-def _engine(model: Model, prefix_cache: PurePosixPath) -> EngineConfig:
+def _spin_count(stack: Stack) -> int:
+    """Long where one model at a time computes; two would take whole time slices from each other."""
+    in_turns = {
+        name if model.group is None else f"group {model.group}" for name, model in stack.models.items()
+    }
+    return _SPINS_ALONE if len(in_turns) == 1 else _SPINS_BESIDE_OTHERS
+
+
+def _engine(model: Model, prefix_cache: PurePosixPath, spin_count: int) -> EngineConfig:
     settings = model.engine
     cores = max(1, int(model.budget.cpus))  # a thread without a core of its own stalls the others
     return EngineConfig(
@@ -122,6 +135,7 @@ def _engine(model: Model, prefix_cache: PurePosixPath) -> EngineConfig:
         parallel=settings.parallel,
         threads=cores if settings.threads == "auto" else settings.threads,
         threads_batch=ceil(model.budget.cpus) if settings.threads_batch == "auto" else settings.threads_batch,
+        spin_count=spin_count,
         batch=settings.batch,
         kv_cache=settings.kv_cache,
         flash_attention=settings.flash_attention,

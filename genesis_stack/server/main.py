@@ -101,6 +101,7 @@ async def _llama_engine(config: ServeConfig) -> Engine:
     """Import llama.cpp in a thread, beside the web server."""
 
     def load() -> Engine:
+        os.environ.setdefault("GOMP_SPINCOUNT", str(config.engine.spin_count))  # read when libgomp is loaded
         from genesis_stack.engine.llama import LlamaEngine
 
         return LlamaEngine(config)

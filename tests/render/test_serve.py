@@ -48,6 +48,31 @@ def test_declared_threads_are_kept() -> None:
     assert (engine.threads, engine.threads_batch) == (3, 2)
 
 
+@pytest.mark.parametrize(
+    ("others", "alone"),
+    [
+        ({}, True),
+        ({"other": None}, False),
+        ({"other": "turns"}, True),
+        ({"other": "turns", "third": None}, False),
+    ],
+)
+def test_threads_wait_long_only_where_one_model_computes_at_a_time(
+    others: dict[str, str | None], alone: bool
+) -> None:
+    """Two that wait so beside each other would take whole time slices from each other."""
+    declared = stack()
+    smol = declared.models["smol"]
+    first = smol.model_copy(update={"group": others.get("other")})
+    models = {"smol": first} | {
+        name: smol.model_copy(update={"group": group}) for name, group in others.items()
+    }
+    several = declared.model_copy(update={"models": models})
+    spins = serve_config(several, "smol", RESOLVED, LAYOUT).engine.spin_count
+    both = declared.model_copy(update={"models": {"smol": smol, "other": smol}})
+    assert (spins > serve_config(both, "smol", RESOLVED, LAYOUT).engine.spin_count) == alone
+
+
 def test_the_file_names_every_value() -> None:
     """The server has no defaults of its own: what is on disk is what runs."""
     file = config_file(stack(), "smol", RESOLVED, LAYOUT, owner="root")
