@@ -24,8 +24,7 @@ from genesis_stack.render.http import http_config
 from genesis_stack.render.observing import logs_config, tracing_config
 from genesis_stack.spec.model import Model, Stack
 
-_SPINS_ALONE: Final = 300_000
-"""libgomp's own, a few milliseconds."""
+_SPINS_ALONE: Final = 5000
 _SPINS_BESIDE_OTHERS: Final = 1000
 
 
