@@ -26,6 +26,7 @@ from genesis_stack.protocol.serve_config import (
     ServeConfig,
 )
 from genesis_stack.render.http import http_config
+from genesis_stack.render.serve import SPINS_ALONE
 from genesis_stack.spec.http import Http
 
 
@@ -76,6 +77,7 @@ def serve_config(setup: Setup, port: int, extra: Mapping[str, object]) -> ServeC
         "parallel": setup.slots,
         "threads": setup.threads,
         "threads_batch": setup.threads,
+        "spin_count": SPINS_ALONE,
         "batch": 512,
         "kv_cache": "f16",
         "flash_attention": True,

@@ -24,8 +24,10 @@ from genesis_stack.render.http import http_config
 from genesis_stack.render.observing import logs_config, tracing_config
 from genesis_stack.spec.model import Model, Stack
 
-_SPINS_ALONE: Final = 5000
-_SPINS_BESIDE_OTHERS: Final = 1000
+SPINS_ALONE: Final = 5000
+"""`spin_count` of a model that computes by itself; docs/engine.md has what was measured."""
+SPINS_BESIDE_OTHERS: Final = 1000
+"""That of a model beside another one."""
 
 
 def config_path(name: str, layout: Layout) -> PurePosixPath:
@@ -123,7 +125,7 @@ def _spin_count(stack: Stack) -> int:
     in_turns = {
         name if model.group is None else f"group {model.group}" for name, model in stack.models.items()
     }
-    return _SPINS_ALONE if len(in_turns) == 1 else _SPINS_BESIDE_OTHERS
+    return SPINS_ALONE if len(in_turns) == 1 else SPINS_BESIDE_OTHERS
 
 
 def _engine(model: Model, prefix_cache: PurePosixPath, spin_count: int) -> EngineConfig:
