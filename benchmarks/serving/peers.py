@@ -26,7 +26,7 @@ from genesis_stack.protocol.serve_config import (
     ServeConfig,
 )
 from genesis_stack.render.http import http_config
-from genesis_stack.render.serve import SPINS_ALONE
+from genesis_stack.render.serve import spin_count
 from genesis_stack.spec.http import Http
 
 
@@ -72,12 +72,13 @@ def ours(extra: Mapping[str, object]) -> Peer:
 
 def serve_config(setup: Setup, port: int, extra: Mapping[str, object]) -> ServeConfig:
     """What `genesis-serve` is given: the setup, and nothing on that costs time."""
+    size = setup.gguf.stat().st_size
     engine: dict[str, object] = {
         "context": setup.context,
         "parallel": setup.slots,
         "threads": setup.threads,
         "threads_batch": setup.threads,
-        "spin_count": SPINS_ALONE,
+        "spin_count": spin_count(size, alone=True),
         "batch": 512,
         "kv_cache": "f16",
         "flash_attention": True,
@@ -93,7 +94,6 @@ def serve_config(setup: Setup, port: int, extra: Mapping[str, object]) -> ServeC
         "prefix_cache_disk": 0,
         "prefix_cache_dir": None,
     }
-    size = setup.gguf.stat().st_size
     return ServeConfig(
         model="benchmark",
         description="benchmark",

@@ -24,10 +24,10 @@ from genesis_stack.render.http import http_config
 from genesis_stack.render.observing import logs_config, tracing_config
 from genesis_stack.spec.model import Model, Stack
 
-SPINS_ALONE: Final = 5000
-"""`spin_count` of a model that computes by itself; docs/engine.md has what was measured."""
-SPINS_BESIDE_OTHERS: Final = 1000
-"""That of a model beside another one."""
+_LEAST_SPINS: Final = 1000
+_SPINS_PER_MB: Final = 50
+_MOST_SPINS: Final = 300_000
+"""libgomp's own number."""
 
 
 def config_path(name: str, layout: Layout) -> PurePosixPath:
@@ -74,6 +74,7 @@ def serve_config(
     reads their files.
     """
     model = stack.models[name]
+    spins = spin_count(resolved.weights.size, alone=_computes_alone(stack))
     return ServeConfig(
         model=name,
         description=model.description,
@@ -82,7 +83,7 @@ def serve_config(
         projector=resolved.projector,
         draft=resolved.draft,
         adapters=dict(resolved.adapters),
-        engine=_engine(model, prefix_cache or prefix_cache_path(name, layout), _spin_count(stack)),
+        engine=_engine(model, prefix_cache or prefix_cache_path(name, layout), spins),
         residency=_residency(model, layout),
         budget=BudgetConfig(memory=model.budget.memory, cpus=model.budget.cpus),
         listen=ListenConfig(host=model.listen or stack.defaults.listen, port=model.port),
@@ -120,15 +121,28 @@ def _audit(stack: Stack, logs: PurePosixPath | None, files: PurePosixPath) -> Au
     return AuditConfig(sink="off" if declared == "off" else "file", directory=str(files))
 
 
-def _spin_count(stack: Stack) -> int:
-    """Long where one model at a time computes; two would take whole time slices from each other."""
+def _computes_alone(stack: Stack) -> bool:
+    """Whether one model at a time computes on this host."""
     in_turns = {
         name if model.group is None else f"group {model.group}" for name, model in stack.models.items()
     }
-    return SPINS_ALONE if len(in_turns) == 1 else SPINS_BESIDE_OTHERS
+    return len(in_turns) == 1
 
 
-def _engine(model: Model, prefix_cache: PurePosixPath, spin_count: int) -> EngineConfig:
+def spin_count(weights: int | None, *, alone: bool) -> int:
+    """Turns that a thread waits at a barrier, for a model of so many bytes; docs/engine.md has measurements.
+
+    What threads wait for each other grows with the operations, and they with the weights. Two models that
+    both wait long would take whole time slices from each other.
+    """
+    if not alone:
+        return _LEAST_SPINS
+    if weights is None:
+        return _MOST_SPINS
+    return max(_LEAST_SPINS, min(_MOST_SPINS, _SPINS_PER_MB * weights // 1_000_000))
+
+
+def _engine(model: Model, prefix_cache: PurePosixPath, spins: int) -> EngineConfig:
     settings = model.engine
     cores = max(1, int(model.budget.cpus))  # a thread without a core of its own stalls the others
     return EngineConfig(
@@ -136,7 +150,7 @@ def _engine(model: Model, prefix_cache: PurePosixPath, spin_count: int) -> Engin
         parallel=settings.parallel,
         threads=cores if settings.threads == "auto" else settings.threads,
         threads_batch=ceil(model.budget.cpus) if settings.threads_batch == "auto" else settings.threads_batch,
-        spin_count=spin_count,
+        spin_count=spins,
         batch=settings.batch,
         kv_cache=settings.kv_cache,
         flash_attention=settings.flash_attention,

@@ -115,6 +115,7 @@ def boot(root: Path, *, read_only: Sequence[Path] = ()) -> Iterator[Host]:
         host = Host(leader)
         wait_for(lambda: host.exists("/run/systemd/private"), deadline=BOOT_DEADLINE, what="its manager")
         host.systemctl("is-system-running", "--wait", check=False)
+        host.systemctl("set-environment", "GOMP_SPINCOUNT=1000")  # a model is not alone on this machine
         yield host
 
 

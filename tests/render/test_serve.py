@@ -68,9 +68,19 @@ def test_threads_wait_long_only_where_one_model_computes_at_a_time(
         name: smol.model_copy(update={"group": group}) for name, group in others.items()
     }
     several = declared.model_copy(update={"models": models})
-    spins = serve_config(several, "smol", RESOLVED, LAYOUT).engine.spin_count
+    large = ResolvedModel(FileRef(path="/models/x", sha256="a" * 64, size=5_000_000_000))
     both = declared.model_copy(update={"models": {"smol": smol, "other": smol}})
-    assert (spins > serve_config(both, "smol", RESOLVED, LAYOUT).engine.spin_count) == alone
+    beside = serve_config(both, "smol", large, LAYOUT).engine.spin_count
+    assert (serve_config(several, "smol", large, LAYOUT).engine.spin_count > beside) == alone
+
+
+def test_threads_of_a_larger_model_wait_longer() -> None:
+    """Their operations are longer, and so is what one of them waits for another."""
+    small, large = (
+        ResolvedModel(FileRef(path="/models/x", sha256="a" * 64, size=size)) for size in (10**8, 10**9)
+    )
+    spins = [serve_config(stack(), "smol", model, LAYOUT).engine.spin_count for model in (small, large)]
+    assert spins[0] < spins[1]
 
 
 def test_the_file_names_every_value() -> None:
