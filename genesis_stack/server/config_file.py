@@ -71,6 +71,6 @@ def _check_file(path: Path, field: str, ref: FileRef) -> None:
         size = Path(ref.path).stat().st_size
     except OSError as exc:
         raise ConfigError(f"{path}: {field}.path: {ref.path}: {exc.strerror}") from None
-    if size != ref.size:
+    if ref.size is not None and size != ref.size:
         message = f"{path}: {field}.size: {ref.path} has {size} bytes, not {ref.size}"
         raise ConfigError(message, exit_code=os.EX_DATAERR)

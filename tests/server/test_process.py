@@ -19,6 +19,8 @@ import httpx
 import pytest
 from serving import MODEL, serve_config
 
+from genesis_stack.server.config_file import ConfigFile
+
 ESTABLISHED, LISTEN = "01", "0A"
 PROGRAM = Path(__file__).with_name("serve_scripted.py")
 CHAT = {"model": MODEL, "messages": [{"role": "user", "content": "x"}]}
@@ -284,6 +286,14 @@ def test_a_model_file_that_changed_is_not_loaded(config_path: Path, weights: Pat
     result = _run("--config", str(config_path))
     assert result.returncode == 78
     assert str(weights) in result.stderr
+
+
+def test_a_model_file_without_a_size_has_any(config_path: Path) -> None:
+    """Where the stack declares a digest alone, which the store has verified."""
+    config = json.loads(config_path.read_text())
+    config["weights"]["size"] = None
+    config_path.write_text(json.dumps(config))
+    assert ConfigFile.read(config_path).config.weights.size is None
 
 
 @pytest.mark.parametrize(
