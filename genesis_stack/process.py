@@ -68,7 +68,7 @@ def run(
     return completed
 
 
-def stream(argv: Sequence[str | Path]) -> Iterator[str]:
+def stream(argv: Sequence[str | Path], *, env: Mapping[str, str] | None = None) -> Iterator[str]:
     """Run a program and yield its lines of output as they come; it ends when the iterator is closed.
 
     Raises:
@@ -76,7 +76,7 @@ def stream(argv: Sequence[str | Path]) -> Iterator[str]:
     """
     words = tuple(str(word) for word in argv)
     try:
-        running = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, errors="replace")
+        running = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, errors="replace", env=env)
     except FileNotFoundError:
         raise ProcessError(Completed(words, 127, "", f"{words[0]}: command not found")) from None
     with running:

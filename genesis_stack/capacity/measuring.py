@@ -22,6 +22,7 @@ from genesis_stack.capacity.trial import Speed, Trial
 from genesis_stack.capacity.tuning import Tuned, Tuner
 from genesis_stack.errors import GenesisError
 from genesis_stack.modelstore.host import read_host
+from genesis_stack.render.serve import spin_count
 
 TUNING_SHARE: Final = 0.4
 """Of the time, for finding settings."""
@@ -79,8 +80,9 @@ def _raw(path: Path, trials: Sequence[Trial], say: Say) -> Iterator[Speed]:
     """Each trial's speed, as soon as it is known."""
     given = json.dumps([asdict(trial) for trial in trials])
     argv: list[str | Path] = [sys.executable, "-m", "genesis_stack.capacity.raw_engine", path, given]
+    spins = spin_count(path.stat().st_size, alone=True)
     count = 0
-    for line in process.stream(argv):
+    for line in process.stream(argv, env={"GOMP_SPINCOUNT": str(spins), **os.environ}):
         answer = json.loads(line)
         speed = Speed(Trial(**answer["trial"]), answer["prefill"], answer["decode"])
         say(f"  {_shown(speed)}")

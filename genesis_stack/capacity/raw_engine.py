@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ctypes
 import json
-import os
 import statistics
 import sys
 import time
@@ -17,11 +16,9 @@ from dataclasses import asdict
 from functools import partial
 from typing import Any, Final
 
-from genesis_stack.capacity.trial import Speed, Trial
-
-os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # as the servers run; libgomp reads it when it is loaded
-
 import llama_cpp.llama_cpp as lib
+
+from genesis_stack.capacity.trial import Speed, Trial
 
 KV_TYPES: Final = {"f16": 1, "q8_0": 8}
 """Numbers of enum ggml_type."""
