@@ -103,7 +103,7 @@ models:
   smol:
     port: {self.ports[0]}
     weights: {{source: "file://{self.weights}", sha256: {DIGEST}}}
-    engine: {{context: 512, parallel: 1, queue_requests: 4, prefix_cache_ram: 64MiB}}
+    engine: {{context: 512, parallel: 1, queue_requests: 4, prefix_cache_ram: 128MiB}}
     budget: {{memory: 1GiB, cpus: 2}}
     slo: {{ttft_p95: 10s, latency_p95: 30s, error_rate: 1%}}
 monitoring:
@@ -174,6 +174,7 @@ alerts:
             "messages": [{"role": "user", "content": prompt}],
             "max_tokens": tokens,
             "ignore_eos": True,
+            "temperature": 0,  # the same again and again is kept once: memory grows by other prompts alone
         }
         headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
         url = f"http://127.0.0.1:{self.ports[0]}/v1/chat/completions"
