@@ -65,9 +65,10 @@ diagrams: $(VENV)/.dev host-tools
 release: $(VENV)/.dev
 	@PYTHON=$(BIN)/python .ci/release
 
-coverage: $(VENV)/.dev
+coverage: $(VENV)/.dev host-tools
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest --timeout 600 --ignore tests/engine --ignore tests/server --ignore tests/client
+	$(BIN)/coverage run -m pytest -m "host or prometheus or browser" --timeout 600 tests/dashboard tests/gateway tests/monitoring tests/verify
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --fail-under 90
 
