@@ -72,6 +72,12 @@ def init(
 
     if path.exists() and not force and path != STDOUT:
         raise GenesisError(f"{path}: is there already", hint="--force replaces it", exit_code=ExitCode.USAGE)
+    if as_json and path == STDOUT:
+        raise GenesisError(
+            "--json tells what was written, and `-` writes no file",
+            hint="give a PATH, or leave --json out",
+            exit_code=ExitCode.USAGE,
+        )
     layout = load_settings(root=root, backend=backend).layout
     machine = _planned(read_machine(layout, _ours(layout)), memory, cpus)
     shapes = known_shapes(layout)
@@ -139,6 +145,13 @@ def _named(model: str, tasks: tuple[str, ...], shapes: dict[str, Shape]) -> Offe
         hint = f"choose from: {names}; or give the path of a .gguf file"
         raise GenesisError(
             f"no model {model!r} comes with genesis-stack", hint=hint, exit_code=ExitCode.USAGE
+        )
+    if "vision" in tasks:
+        raise GenesisError(
+            f"{model} alone cannot see: a vision model needs a projector too",
+            hint="without --model, --task vision takes one that comes with both; then name your two files "
+            "under weights and projector",
+            exit_code=ExitCode.USAGE,
         )
     task: Task = next((task for task in ("embedding", "rerank") if task in tasks), "text")
     offer, shape = offer_of_file(Path(model), task)

@@ -91,7 +91,7 @@ def offer_of_file(path: Path, task: Task) -> tuple[Offer, Shape]:
     found, digest, facts = examine(path.resolve())
     name = re.sub(r"[^a-z0-9]+", "-", path.stem.lower())[:48].strip("-") or "model"
     described = " ".join(part for part in (facts.name, facts.quantization) if part) or path.name
-    weights = Weights(source=f"file://{found}", sha256=digest, size=found.stat().st_size)
+    weights = Weights(source=found.as_uri(), sha256=digest, size=found.stat().st_size)
     offer = Offer(name, _line(described), _line(facts.license), task, (), weights, large=False)
     return offer, Shape(facts, estimated=False)
 

@@ -58,6 +58,23 @@ BUILT_IN: Final[dict[str, Unit | None]] = {
 }
 """Alerts that come with the stack, and what their thresholds count; spikes count per minute."""
 
+ABOUT_HOST: Final = frozenset(
+    {
+        "AgentFetchFailed",
+        "AgentOutOfSync",
+        "AgentSilent",
+        "AgentSuspended",
+        "ApplyFailed",
+        "DiskFillingUp",
+        "GatewayDown",
+        "GatewayQueueLong",
+        "GatewayServerDown",
+        "RevisionFailed",
+        "RevisionRefused",
+        "Watchdog",
+    }
+)
+"""Those of them that are about no model, so that there is none to choose."""
 
 HIGH_MEMORY: Final = 0.95
 """Share of a memory budget from which on HighMemoryUsage is told, unless the stack says otherwise."""

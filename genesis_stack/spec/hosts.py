@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from genesis_stack.spec.fields import Address, Frozen, Line, Many, Name, Pattern, Port
 from genesis_stack.spec.runtime import EngineSettings, Limits, Rollout, Slo
@@ -27,7 +28,20 @@ SshTarget = Annotated[
 ]
 
 
-class BudgetOverride(Frozen):
+class Differences(Frozen):
+    """Settings that differ on a host; an empty one is as if it were not there."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _leave_out_empty(cls, value: Any) -> Any:
+        if not isinstance(value, Mapping):
+            return value
+        return {
+            key: given for key, given in value.items() if given is not None or key not in cls.model_fields
+        }
+
+
+class BudgetOverride(Differences):
     """Parts of a budget that differ on a host."""
 
     memory: ByteSize | None = Field(default=None, gt=0, description="Most memory.")
@@ -35,7 +49,7 @@ class BudgetOverride(Frozen):
     tasks: int | None = Field(default=None, ge=8, le=100_000, description="Most threads and processes.")
 
 
-class Override(Frozen):
+class Override(Differences):
     """What differs on one host; single settings replace the model's, the others stay."""
 
     port: Port | None = Field(default=None, description="Port.")

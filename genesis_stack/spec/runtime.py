@@ -120,7 +120,7 @@ class Limits(Frozen):
         default=600.0, gt=0, description="Deadline of one request, queueing included."
     )
     drain_timeout: Duration = Field(
-        default=30.0, description="How long a server that stops waits for running requests."
+        default=30.0, gt=0, description="How long a server that stops waits for running requests."
     )
     max_body: ByteSize = Field(default=1024 * 1024, gt=0, description="Largest HTTP request body.")
     max_prompt: ByteSize = Field(

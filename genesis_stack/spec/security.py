@@ -46,7 +46,9 @@ def _as_systemd_writes(value: object) -> object:
         case None:
             return None
     raise PydanticCustomError(
-        "directive", "must be text, a whole number, true, false, null, or a list of these"
+        "directive",
+        "must be text, a whole number, true, false, null, or a list of these",
+        {"hint": "write the value as systemd.exec(5) does"},
     )
 
 

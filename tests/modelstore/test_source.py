@@ -1,8 +1,14 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
+import httpx
 import pytest
+from huggingface_hub import hf_hub_url
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from genesis_stack.modelstore.source import (
     FileSource,
@@ -13,6 +19,10 @@ from genesis_stack.modelstore.source import (
     SourceError,
     parse_source,
 )
+from genesis_stack.spec import locations
+from genesis_stack.spec.files import Weights
+
+DIGEST = "0" * 64
 
 
 @pytest.mark.parametrize(
@@ -22,7 +32,9 @@ from genesis_stack.modelstore.source import (
         ("hf://owner/repo/dir/file.gguf@v1.0", HfSource("owner/repo", "dir/file.gguf", "v1.0")),
         ("https://host:8443/a/b.gguf?x=1", HttpSource("https://host:8443/a/b.gguf?x=1")),
         ("file:///srv/a%20b.gguf", FileSource(Path("/srv/a b.gguf"))),
-        ("file://localhost/srv/b.gguf", FileSource(Path("/srv/b.gguf"))),
+        ("file:///srv/100%25%2B.gguf", FileSource(Path("/srv/100%+.gguf"))),
+        ("file:///srv/%FF.gguf", FileSource(Path(os.fsdecode(b"/srv/\xff.gguf")))),
+        ("hf://_a/b/c.gguf", HfSource("_a/b", "c.gguf", "main")),
         ("pypi://some-model==0.1.2/pkg/m.gguf", PypiSource("some-model", "0.1.2", "pkg/m.gguf")),
     ],
 )
@@ -46,11 +58,24 @@ def test_the_revision_beside_a_hub_source_counts() -> None:
         "hf://owner/repo/../other/file",
         "hf://owner/repo/file@../../x",
         "hf://-o/repo/file",
+        "hf://a--b/repo/file",
+        "hf://owner/repo.git/file",
+        "hf://owner/repo/dir/",
+        f"hf://owner/repo/file@{'a' * 101}",
         "https:///file",
         "https://host/",
-        "https://host:99999999/file",
+        "https://host//",
+        "https://host/?x",
+        "https://host:99999/file",
+        "https://host:0/file",
+        "https://999.1.1.1/file",
+        "https://a..b/file",
         "https://[broken/file",
         "file://relative/path",
+        "file://localhost/srv/b.gguf",
+        "file:///srv//b",
+        "file:///srv/b?c",
+        "file:///srv/a%2fb",
         "file:///srv/../etc/shadow",
         "file:///srv/%2e%2e/etc/shadow",
         "file:///srv/a%00b",
@@ -59,6 +84,7 @@ def test_the_revision_beside_a_hub_source_counts() -> None:
         "pypi://package==1.0",
         "pypi://package==1.0/../../etc/passwd",
         "pypi://package==1.0//etc/passwd",
+        "pypi://package==1.0/x//y",
         "pypi://--index-url==1/x",
         "https://host/a\nb",
         "hf://owner/repo\\file/x",
@@ -69,6 +95,27 @@ def test_what_is_no_source_is_refused_with_a_way_to_write_one(text: str) -> None
     with pytest.raises(SourceError) as caught:
         parse_source(text)
     assert "hf://" in str(caught.value.hint)
+    with pytest.raises(ValidationError):
+        Weights(source=text, sha256=DIGEST)
+
+
+@pytest.mark.parametrize(
+    "way", [locations.HUB, f"https{locations.WEB}", locations.FILE, locations.WHEEL], ids=lambda way: way[:5]
+)
+@given(data=st.data())
+def test_what_a_stack_may_say_can_be_fetched(way: str, data: st.DataObject) -> None:
+    """Its parts are those that the hub's library, the HTTP client and the file system take."""
+    text = data.draw(st.from_regex(way, fullmatch=True))
+    match parse_source(Weights(source=text, sha256=DIGEST).source):
+        case HfSource() as source:
+            assert hf_hub_url(source.repo, source.path, revision=source.revision)
+        case HttpSource() as source:
+            assert httpx.URL(source.url).host.encode("idna")
+        case FileSource() as source:
+            assert source.path.is_absolute()
+            assert parse_source(str(source)) == source
+        case PypiSource() as source:
+            assert str(source) == text
 
 
 def test_two_different_revisions_are_refused() -> None:
@@ -78,8 +125,8 @@ def test_two_different_revisions_are_refused() -> None:
 
 
 def test_a_password_in_a_url_is_never_shown() -> None:
-    """The user part of a URL is masked wherever a source is printed."""
-    assert "secret" not in str(parse_source("https://user:secret@host/file"))
-    with pytest.raises(SourceError) as caught:
-        parse_source("ftp://user:secret@host/file")
-    assert "secret" not in str(caught.value)
+    """A source has no place for one, and the message that says so masks it."""
+    for scheme in ("https", "ftp"):
+        with pytest.raises(SourceError) as caught:
+            parse_source(f"{scheme}://user:secret@host/file")
+        assert "secret" not in str(caught.value)

@@ -6,7 +6,7 @@ import pytest
 
 from genesis_stack.render.monitoring.rule import Rule
 from genesis_stack.render.monitoring.rules import all_rules, rules_document
-from genesis_stack.spec.alerts import BUILT_IN
+from genesis_stack.spec.alerts import ABOUT_HOST, BUILT_IN
 from monitoring.stacks import EVERYTHING, PROMISES, stack
 
 STEP = 15.0
@@ -26,6 +26,12 @@ def names(found: Sequence[tuple[str, str, str]], model: str) -> set[str]:
 def test_every_built_in_alert_is_on_where_there_are_promises() -> None:
     """Without an entry in the stack, for each model that promises something, and for the host."""
     assert {alert for alert, _, _ in rules(slo=PROMISES, more=EVERYTHING)} == set(BUILT_IN)
+
+
+def test_those_about_no_model_have_none_to_choose() -> None:
+    """`validate` refuses `models` for them, which would silence them."""
+    found = list(rules(slo=PROMISES, more=EVERYTHING))
+    assert names(found, "") - names(found, "a") == set(ABOUT_HOST)
 
 
 def test_what_is_not_promised_is_not_told() -> None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 ROOT = Path(__file__).parents[2]
 DIGEST = "0" * 64
+COMMITTED = [ROOT / "stack.yaml", *sorted(ROOT.glob("examples/*/stack.yaml"))]
 SMALL = f"""\
 api_version: genesis.stack/v1
 name: small

@@ -35,3 +35,19 @@ def test_what_the_sandbox_lets_out_is_valid(security: str, tracing: str) -> None
     """A file anywhere, a collector on this machine, or one that the stack lets through."""
     stack = loads(STACK.format(digest="a" * 64, security=security, tracing=tracing))
     assert stack.monitoring.tracing.exporter in tracing
+
+
+@pytest.mark.parametrize(
+    ("security", "own"),
+    [("{profile: standard}", "{max_exposure: 2}"), ("{max_exposure: 2}", "{profile: standard}")],
+)
+@pytest.mark.parametrize("where", ["models", "hosts"])
+def test_a_models_own_word_is_laid_over_the_stacks(security: str, own: str, where: str) -> None:
+    """What a model or a host says of its sandbox leaves the rest of it as it was."""
+    tracing = "{exporter: otlp, endpoint: 'http://127.0.0.1:4318/v1/traces'}"
+    text = STACK.format(digest="a" * 64, security=security, tracing=tracing)
+    if where == "models":
+        text = text.replace("\nsecurity:", f"\n    security: {own}\nsecurity:")
+    else:
+        text += f"hosts: {{one: {{overrides: {{a: {{security: {own}}}}}}}}}\n"
+    assert loads(text).monitoring.tracing.exporter == "otlp"

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from genesis_stack.spec.checks.finding import Declared, Finding
-from genesis_stack.spec.effective import gateway_on, hosts_of, laid_over, on_host
+from genesis_stack.spec.effective import gateway_on, hosts_of, models_on, on_host, resolve
 from genesis_stack.spec.files import Weights
 from genesis_stack.spec.model import Model, Stack
 from genesis_stack.spec.problems import Path, did_you_mean
@@ -15,52 +16,66 @@ from genesis_stack.spec.security import DIRECTIVES, FROM_BUDGET, Security
 
 
 def check_models(stack: Stack) -> Iterator[Finding]:
-    """Each model by itself, as it is declared and as hosts change it."""
-    yield from _rollout(("defaults", "rollout"), stack.defaults.rollout)
+    """Each model by itself, as it is declared and as hosts change it; each fault where it comes in."""
+    resolved = resolve(stack)
+    shared = list(_rollout(stack.defaults.rollout))
+    yield from _at(("defaults",), shared)
     for name, model in stack.models.items():
         path: Path = ("models", name)
-        yield from _task(path, model)
-        yield from _files(path, model)
-        yield from _engine(path, model)
-        yield from _slo((*path, "slo"), model.slo)
-        if model.rollout is not None:
-            yield from _rollout((*path, "rollout"), laid_over(stack.defaults.rollout, model.rollout))
+        yield from _at(path, (*_task(model), *_files(model), *_residency(model)))
+        yield from _at(path, _without(shared, _settings(resolved.models[name])))
         if model.security is not None:
             yield from check_directives((*path, "security"), model.security)
-        if model.group is not None and model.keep_loaded == "always":
-            yield Finding(
-                (*path, "group"),
-                "a model of a group must be able to leave memory",
-                "set keep_loaded, such as 10m",
-            )
     for host, entry in stack.hosts.items():
-        models = on_host(stack, host).models
-        for name in entry.overrides.keys() & models.keys():
-            yield from _engine(("hosts", host, "overrides", name), models[name])
+        placed = models_on(resolved, host)
+        for name, override in entry.overrides.items():
+            path = ("hosts", host, "overrides", name)
+            if name in placed:
+                declared = list(_settings(resolved.models[name]))
+                yield from _at(path, _without(declared, _settings(placed[name])))
+            if override.security is not None:
+                yield from check_directives((*path, "security"), override.security)
 
 
-def _task(path: Path, model: Model) -> Iterator[Finding]:
+def _at(path: Path, findings: Iterable[Finding]) -> Iterator[Finding]:
+    """Findings about a part of the stack, at its place."""
+    for finding in findings:
+        yield replace(finding, path=(*path, *finding.path))
+
+
+def _without(known: Sequence[Finding], findings: Iterable[Finding]) -> Iterator[Finding]:
+    """The findings that are news."""
+    return (finding for finding in findings if finding not in known)
+
+
+def _settings(model: Model) -> Iterator[Finding]:
+    """What a host may change, once defaults are filled in."""
+    yield from _engine(model)
+    yield from _slo(model.slo)
+    if model.rollout is not None:
+        yield from _rollout(model.rollout)
+
+
+def _task(model: Model) -> Iterator[Finding]:
     if model.task == "vision" and model.projector is None:
-        yield Finding(
-            (*path, "task"), "a vision model needs a projector", "declare its mmproj file as projector"
-        )
+        yield Finding(("task",), "a vision model needs a projector", "declare its mmproj file as projector")
     if model.task != "vision" and model.projector is not None:
         yield Finding(
-            (*path, "projector"),
+            ("projector",),
             f"a {model.task} model has no projector",
             "set task: vision, or remove it",
             at_key=True,
         )
     if len(set(model.tags)) < len(model.tags):
-        yield Finding((*path, "tags"), "a tag is listed twice", "remove one")
+        yield Finding(("tags",), "a tag is listed twice", "remove one")
 
 
-def _files(path: Path, model: Model) -> Iterator[Finding]:
+def _files(model: Model) -> Iterator[Finding]:
     files: dict[Path, Weights | None] = {
-        (*path, "weights"): model.weights,
-        (*path, "projector"): model.projector,
-        (*path, "draft"): model.draft,
-        **{(*path, "adapters", name): adapter for name, adapter in model.adapters.items()},
+        ("weights",): model.weights,
+        ("projector",): model.projector,
+        ("draft",): model.draft,
+        **{("adapters", name): adapter for name, adapter in model.adapters.items()},
     }
     for place, file in files.items():
         if file is None or file.revision is None:
@@ -71,37 +86,43 @@ def _files(path: Path, model: Model) -> Iterator[Finding]:
             yield Finding((*place, "revision"), "differs from the one after @ in source", "keep one of them")
 
 
-def _engine(path: Path, model: Model) -> Iterator[Finding]:
+def _residency(model: Model) -> Iterator[Finding]:
+    if model.group is not None and model.keep_loaded == "always":
+        yield Finding(
+            ("group",), "a model of a group must be able to leave memory", "set keep_loaded, such as 10m"
+        )
+
+
+def _engine(model: Model) -> Iterator[Finding]:
+    cores = max(1, int(model.budget.cpus))
     for key, threads in (("threads", model.engine.threads), ("threads_batch", model.engine.threads_batch)):
-        if threads != "auto" and threads > model.budget.cpus:
+        if threads != "auto" and threads > cores:
             yield Finding(
-                (*path, "engine", key),
+                ("engine", key),
                 f"{threads} threads are more than the budget's {model.budget.cpus:g} cpus",
-                f"set {key} to {max(1, int(model.budget.cpus))} or auto, or raise budget.cpus",
+                f"set {key} to {cores} or auto, or raise budget.cpus",
             )
     if model.engine.prefix_cache_ram and not model.engine.prefix_cache:
-        yield Finding(
-            (*path, "engine", "prefix_cache_ram"), "prefix_cache is off", "turn it on, or remove this"
-        )
+        yield Finding(("engine", "prefix_cache_ram"), "prefix_cache is off", "turn it on, or remove this")
     if model.engine.prefix_cache_disk > model.engine.prefix_cache_ram:
         yield Finding(
-            (*path, "engine", "prefix_cache_disk"),
+            ("engine", "prefix_cache_disk"),
             "what is read back from disk does not fit into prefix_cache_ram",
             "set prefix_cache_ram to at least as much",
         )
 
 
-def _slo(path: Path, slo: Slo) -> Iterator[Finding]:
+def _slo(slo: Slo) -> Iterator[Finding]:
     if slo.ttft_p95 is not None and slo.latency_p95 is not None and slo.ttft_p95 > slo.latency_p95:
         yield Finding(
-            (*path, "ttft_p95"), "the first token cannot come after the last", "make it at most latency_p95"
+            ("slo", "ttft_p95"), "the first token cannot come after the last", "make it at most latency_p95"
         )
 
 
-def _rollout(path: Path, rollout: Rollout) -> Iterator[Finding]:
+def _rollout(rollout: Rollout) -> Iterator[Finding]:
     if rollout.min_healthy >= rollout.deadline:
         yield Finding(
-            path,
+            ("rollout",),
             f"min_healthy ({rollout.min_healthy:g}s) must end before deadline ({rollout.deadline:g}s)",
             "raise deadline or lower min_healthy",
         )
@@ -124,9 +145,12 @@ def check_ports(stack: Stack) -> Iterator[Finding]:
     """Whether each port has one owner on each host."""
     for host in hosts_of(stack):
         owners: dict[int, str] = {}
-        for path, port, owner in _listeners(stack, host):
+        listeners = list(_listeners(stack, host))
+        taken = {port for _, port, _ in listeners}
+        for path, port, owner in listeners:
             if port in owners:
-                free = next(free for free in range(port + 1, port + 65536) if free not in owners)
+                others = (*range(port + 1, 65536), *range(port - 1, 0, -1))
+                free = next(free for free in others if free not in taken)
                 yield Finding(path, f"port {port} is taken by {owners[port]}", f"port {free} is free")
             owners.setdefault(port, owner)
 

@@ -37,7 +37,7 @@ def _gitops(stack: Stack, declared: Declared) -> Iterator[Finding]:
     for key in ("webhook", "commit_status"):
         told = getattr(stack.gitops, key)
         if told is not None and (told.url is None) == (told.url_secret is None):
-            yield Finding(("gitops", key), "needs one of url and url_secret", None, at_key=True)
+            yield Finding(("gitops", key), "needs one of url and url_secret", "give it one", at_key=True)
     if (canary := stack.gitops.canary) is not None:
         yield from unknown("host", ("gitops", "canary", "host"), canary.host, declared.hosts)
         yield from unknown("load profile", ("gitops", "canary", "profile"), canary.profile, declared.profiles)

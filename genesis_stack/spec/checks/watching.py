@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-from genesis_stack.spec.alerts import BUILT_IN, Alert
+from genesis_stack.spec.alerts import ABOUT_HOST, BUILT_IN, Alert
 from genesis_stack.spec.checks.expression import flaws
 from genesis_stack.spec.checks.finding import Declared, Finding, unknown, unknowns
+from genesis_stack.spec.effective import models_on, resolve
 from genesis_stack.spec.model import Stack
 from genesis_stack.spec.monitoring import Alertmanager, Prometheus, Receiver, Tracing
 from genesis_stack.spec.problems import Path, did_you_mean
@@ -21,7 +22,8 @@ def check_monitoring(stack: Stack, declared: Declared) -> Iterator[Finding]:
     if monitoring.prometheus is not None:
         yield from _prometheus(monitoring.prometheus)
     if monitoring.alertmanager is not None:
-        yield from _alertmanager(monitoring.alertmanager, declared)
+        notified = stack.gitops.notify if stack.gitops is not None else None
+        yield from _alertmanager(monitoring.alertmanager, declared, notified)
         if monitoring.prometheus is None:
             yield Finding(
                 ("monitoring", "alertmanager"),
@@ -29,8 +31,14 @@ def check_monitoring(stack: Stack, declared: Declared) -> Iterator[Finding]:
                 "declare monitoring.prometheus",
                 at_key=True,
             )
-    sandboxes = [model.security or stack.security for model in stack.models.values()]
-    yield from _tracing(monitoring.tracing, sandboxes)
+    yield from _tracing(monitoring.tracing, _sandboxes(stack))
+
+
+def _sandboxes(stack: Stack) -> list[Security]:
+    """That of every server, on each host that it runs on."""
+    resolved = resolve(stack)
+    placed = [models_on(resolved, host) for host in stack.hosts] or [resolved.models]
+    return [model.security for models in placed for model in models.values() if model.security is not None]
 
 
 def _prometheus(prometheus: Prometheus) -> Iterator[Finding]:
@@ -43,7 +51,7 @@ def _prometheus(prometheus: Prometheus) -> Iterator[Finding]:
                 )
 
 
-def _alertmanager(alertmanager: Alertmanager, declared: Declared) -> Iterator[Finding]:
+def _alertmanager(alertmanager: Alertmanager, declared: Declared, notified: str | None) -> Iterator[Finding]:
     path: Path = ("monitoring", "alertmanager")
     if alertmanager.mode == "external" and alertmanager.url is None:
         yield Finding((*path, "mode"), "an external alertmanager needs url", "say where it listens")
@@ -54,7 +62,7 @@ def _alertmanager(alertmanager: Alertmanager, declared: Declared) -> Iterator[Fi
     for key in ("default_receiver", "watchdog_receiver"):
         yield from unknown("receiver", (*path, key), getattr(alertmanager, key), declared.receivers)
     if alertmanager.mode == "managed":
-        yield from _unreadable(path, alertmanager)
+        yield from _unreadable(path, alertmanager, notified)
     for index, route in enumerate(alertmanager.routes):
         place = (*path, "routes", index)
         yield from unknown("receiver", (*place, "receiver"), route.receiver, declared.receivers)
@@ -72,9 +80,9 @@ def _receiver(path: Path, receiver: Receiver) -> Iterator[Finding]:
         yield Finding((*path, "webhook"), "needs one of url and url_secret", "give it one", at_key=True)
 
 
-def _unreadable(path: Path, alertmanager: Alertmanager) -> Iterator[Finding]:
+def _unreadable(path: Path, alertmanager: Alertmanager, notified: str | None) -> Iterator[Finding]:
     """Secrets that Alertmanager 0.25 could only be given inside of its configuration, for all to read."""
-    told = (alertmanager.default_receiver, alertmanager.watchdog_receiver)
+    told = (alertmanager.default_receiver, alertmanager.watchdog_receiver, notified)
     routed = {route.receiver for route in alertmanager.routes}
     for index, (name, receiver) in enumerate(alertmanager.receivers.items()):
         first = index == 0 and alertmanager.default_receiver is None
@@ -136,6 +144,13 @@ def check_alerts(stack: Stack, declared: Declared) -> Iterator[Finding]:
         else:
             yield from (Finding((*path, "expr"), what, hint) for what, hint in flaws(alert.expr))
         yield from unknowns("model", (*path, "models"), alert.models, declared.models)
+        if alert.models and name in ABOUT_HOST:
+            yield Finding(
+                (*path, "models"),
+                "this alert is about the host, and no model",
+                "remove it, or set enabled: false to silence the alert",
+                at_key=True,
+            )
 
 
 def _tuned(path: Path, alert: Alert, unit: str | None) -> Iterator[Finding]:

@@ -1,0 +1,73 @@
+"""What is read of a stack file, and what is told of one that cannot be read."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from genesis_stack.spec.problems import InvalidStackError, Problem
+from genesis_stack.spec.source import MOST_BYTES, locate, read
+
+
+def refusal(path: Path | str) -> Problem:
+    """The one problem of a file that cannot be read."""
+    with pytest.raises(InvalidStackError) as caught:
+        read(path)
+    (problem,) = caught.value.problems
+    return problem
+
+
+def test_a_file_of_the_greatest_size_is_read_whole(tmp_path: Path) -> None:
+    """A byte more is no stack, however large the file is."""
+    path = tmp_path / "stack.yaml"
+    path.write_text("#" * MOST_BYTES)
+    assert len(read(path).text) == MOST_BYTES
+    path.write_text("#" * (MOST_BYTES + 1))
+    assert "larger" in refusal(path).what
+    os.truncate(path, 2**40)
+    assert "larger" in refusal(path).what
+
+
+def test_what_cannot_be_read_is_told_without_a_line_and_with_a_reason(tmp_path: Path) -> None:
+    """There is no text to point at, and the reasons differ in what to do about them."""
+    (tmp_path / "circle").symlink_to("circle")
+    os.mkfifo(tmp_path / "pipe")
+    told = {
+        "a stack": refusal(tmp_path / "missing\x1b.yaml"),
+        "directory": refusal(tmp_path),
+        "regular": refusal(tmp_path / "pipe"),
+        "circle": refusal(tmp_path / "circle"),
+        "too long": refusal(tmp_path / ("x" * 300)),
+        "no such file": refusal("nul\0.yaml"),
+    }
+    for words, problem in told.items():
+        assert words in f"{problem.what} {problem.hint}", problem
+        assert (problem.line, problem.column, problem.path) == (0, 0, "")
+        assert problem.file.isprintable()
+
+
+def test_characters_are_located_by_line_and_column() -> None:
+    """Both count from 1, as editors do."""
+    text = "\nab\n\ncd"
+    assert [locate(text, offset) for offset in range(len(text))] == [
+        (1, 1),
+        (2, 1),
+        (2, 2),
+        (2, 3),
+        (3, 1),
+        (4, 1),
+        (4, 2),
+    ]
+    assert locate("ab", 1) == (1, 2)
+
+
+@pytest.mark.parametrize(("char", "words"), [("\x07", "control"), ("\u202e", "direction")])
+def test_characters_that_cannot_be_seen_are_told_apart(tmp_path: Path, char: str, words: str) -> None:
+    """One turns the text around that a reviewer sees, the other is only noise."""
+    path = tmp_path / "stack.yaml"
+    path.write_text(f"name: a\n# b{char}\n")
+    problem = refusal(path)
+    assert (problem.line, problem.column) == (2, 4)
+    assert words in problem.what
