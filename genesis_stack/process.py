@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +23,7 @@ class Completed:
 
 
 class ProcessError(GenesisError):
-    """A program failed or is missing; the message holds a command that can be pasted into a shell."""
+    """A program failed or cannot be run; the message holds a command that can be pasted into a shell."""
 
     def __init__(self, completed: Completed) -> None:
         tail = (completed.stderr or completed.stdout).strip().splitlines()[-20:]
@@ -33,6 +34,10 @@ class ProcessError(GenesisError):
         self.completed = completed
 
 
+class NotTextError(GenesisError):
+    """A program wrote what is not UTF-8 where its text is not only shown."""
+
+
 def run(
     argv: Sequence[str | Path],
     *,
@@ -40,8 +45,9 @@ def run(
     input_text: str | None = None,
     env: Mapping[str, str] | None = None,
     timeout: float = 60.0,
+    exact: bool = False,
 ) -> Completed:
-    """Run a program to its end and return its output as text.
+    """Run a program to its end and return its output as text, which is UTF-8.
 
     Args:
         argv: program and arguments; never passed to a shell.
@@ -49,20 +55,27 @@ def run(
         input_text: what the program reads on standard input.
         env: the whole environment; None inherits ours.
         timeout: seconds after which the program is killed and counted as failed with status 124.
+        exact: refuse standard output with anything in it that is not UTF-8; else that becomes U+FFFD.
 
     Raises:
-        ProcessError: the program is missing (127), took too long (124), or failed while `check` is set.
+        ProcessError: the program is missing (127), cannot be run (126), took too long (124), or failed
+            while `check` is set.
+        NotTextError: it wrote what is not UTF-8 while `exact` is set.
     """
     words = tuple(str(word) for word in argv)
+    given = input_text.encode() if input_text is not None else None
     try:
-        done = subprocess.run(
-            words, input=input_text, env=env, timeout=timeout, capture_output=True, text=True, check=False
-        )
-        completed = Completed(words, done.returncode, done.stdout, done.stderr)
-    except FileNotFoundError:
-        raise ProcessError(Completed(words, 127, "", f"{words[0]}: command not found")) from None
+        with _starting(words):
+            done = subprocess.run(
+                words, input=given, env=env, timeout=timeout, capture_output=True, check=False
+            )
     except subprocess.TimeoutExpired:
         raise ProcessError(Completed(words, 124, "", f"no end after {timeout:g} s")) from None
+    try:
+        stdout = _text(done.stdout, "strict" if exact else "replace")
+    except UnicodeDecodeError:
+        raise NotTextError(f"{shlex.join(words)}\n  wrote what is not UTF-8") from None
+    completed = Completed(words, done.returncode, stdout, _text(done.stderr, "replace"))
     if check and completed.returncode != 0:
         raise ProcessError(completed)
     return completed
@@ -72,13 +85,11 @@ def stream(argv: Sequence[str | Path], *, env: Mapping[str, str] | None = None) 
     """Run a program and yield its lines of output as they come; it ends when the iterator is closed.
 
     Raises:
-        ProcessError: the program is missing.
+        ProcessError: the program is missing (127) or cannot be run (126).
     """
     words = tuple(str(word) for word in argv)
-    try:
-        running = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, errors="replace", env=env)
-    except FileNotFoundError:
-        raise ProcessError(Completed(words, 127, "", f"{words[0]}: command not found")) from None
+    with _starting(words):
+        running = subprocess.Popen(words, stdout=subprocess.PIPE, encoding="utf-8", errors="replace", env=env)
     with running:
         assert running.stdout is not None  # noqa: S101 -- PIPE was asked for
         try:
@@ -94,18 +105,36 @@ def detach(argv: Sequence[str | Path], *, log: Path, pass_fds: Sequence[int] = (
     It inherits the descriptors `pass_fds` under their numbers.
 
     Raises:
-        ProcessError: the program is missing.
+        ProcessError: the program is missing (127) or cannot be run (126).
     """
     words = tuple(str(word) for word in argv)
-    with log.open("ab") as output:
-        try:
-            return subprocess.Popen(
-                words,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                pass_fds=pass_fds,
-            )
-        except FileNotFoundError:
-            raise ProcessError(Completed(words, 127, "", f"{words[0]}: command not found")) from None
+    with log.open("ab") as output, _starting(words):
+        return subprocess.Popen(
+            words,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            pass_fds=pass_fds,
+        )
+
+
+@contextmanager
+def _starting(words: tuple[str, ...]) -> Iterator[None]:
+    """Say of a program that cannot be started what a shell would, with its status.
+
+    Python names the program only where exec(2) itself failed. Without a name there was no process or pipe to
+    be had, which says nothing of the program and stays an OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            raise
+        missing = isinstance(error, FileNotFoundError)
+        status, why = (127, "command not found") if missing else (126, error.strerror)
+        raise ProcessError(Completed(words, status, "", f"{words[0]}: {why}")) from None
+
+
+def _text(said: bytes, errors: str) -> str:
+    return said.decode("utf-8", errors).replace("\r\n", "\n").replace("\r", "\n")

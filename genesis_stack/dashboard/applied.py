@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from genesis_stack.backends import Service
+from genesis_stack.reconcile.declared import declared
 from genesis_stack.reconcile.generations import Generations
 from genesis_stack.spec.model import Stack
 
@@ -40,16 +41,9 @@ def read_applied(generations: Generations) -> Applied:
     Raises:
         GenerationError: it is missing or damaged.
     """
-    from genesis_stack.spec.load import loads
-    from genesis_stack.spec.problems import InvalidStackError
-
     number = generations.current()
     desired = generations.load(number)
-    try:
-        stack = loads(desired.source) if number is not None else None
-    except InvalidStackError:
-        stack = None
-    return Applied(number, desired.name, desired.services, stack)
+    return Applied(number, desired.name, desired.services, declared(desired))
 
 
 def recent_applies(generations: Generations, most: int) -> tuple[Apply, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from typing import Final, Literal
 
 from genesis_stack.backends import Phase
@@ -38,9 +39,10 @@ SKEW_SECONDS: Final = 60.0
 _OOM: Final = re.compile(r"oom-kill|OOM killer")
 _ILLEGAL: Final = re.compile(r"status=4/ILL|Illegal instruction|signal SIGILL")
 _DENIED: Final = re.compile(r"Permission denied|PermissionError")
+_BINDINGS: Final = "llama-cpp-python"
 _REBUILD: Final = (
-    'CMAKE_ARGS="-DGGML_NATIVE=ON" pip install --force-reinstall --no-deps --no-cache-dir --no-binary '
-    "llama-cpp-python llama-cpp-python==0.3.36, in the environment of genesis-serve"
+    'CMAKE_ARGS="-DGGML_NATIVE=ON" pip install --force-reinstall --no-deps --no-cache-dir '
+    f"--no-binary {_BINDINGS} {_BINDINGS}"
 )
 
 
@@ -76,17 +78,21 @@ def _port_taken(symptoms: Symptoms) -> Iterator[Finding]:
 
 
 def _disk_full(symptoms: Symptoms) -> Iterator[Finding]:
-    free, size = symptoms.disk
-    if free < max(FULL_BYTES, size * FULL_SHARE):
-        evidence = f"{free >> 20} MiB of {size >> 20} MiB are free"
-        fix = "genesis-stack models gc: removes model files that no generation needs; then look at `du -xh /`"
+    disk = symptoms.disk
+    if disk.free < max(FULL_BYTES, disk.size * FULL_SHARE):
+        evidence = f"{disk.free >> 20} MiB of {disk.size >> 20} MiB are free"
+        fix = (
+            "genesis-stack models gc --keep 1: removes old generations and the model files that nothing else "
+            "needs; then look at `du -xh /`"
+        )
         yield Finding("disk full", str(symptoms.state), evidence, fix)
 
 
 def _wrong_cpu_build(symptoms: Symptoms) -> Iterator[Finding]:
     for patient in symptoms.patients:
         if (line := _said(patient, _ILLEGAL)) and not patient.serves:
-            yield Finding("wrong CPU build", patient.service.model, line, _REBUILD)
+            fix = f"{_REBUILD}=={version(_BINDINGS)}, in the environment of genesis-serve"
+            yield Finding("wrong CPU build", patient.service.model, line, fix)
 
 
 def _out_of_memory(symptoms: Symptoms) -> Iterator[Finding]:

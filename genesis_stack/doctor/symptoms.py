@@ -18,10 +18,10 @@ from genesis_stack.dashboard.asking import UnansweredError, client, get_text
 from genesis_stack.dashboard.exposition import Exposition
 from genesis_stack.dashboard.reading import base_url
 from genesis_stack.reconcile.apply import Host
+from genesis_stack.reconcile.declared import declared
 from genesis_stack.reconcile.drift import Drift, find_drift
 from genesis_stack.reconcile.status import last_events
 from genesis_stack.render.systemd import service_name
-from genesis_stack.spec.load import loads
 from genesis_stack.spec.model import Stack
 
 LOG_LINES: Final = 200
@@ -57,19 +57,29 @@ class Patient:
 
 
 @dataclass(frozen=True, slots=True)
-class Symptoms:
-    """A host. `disk` is (free, size) in bytes of the file system with the state; `stack` what is applied.
+class Disk:
+    """The file system with the state; both in bytes."""
 
-    `now` is the clock, `last_apply` when the last apply ended, both in UNIX time; `synchronized` tells
-    whether a time service keeps the clock, None where that cannot be known.
+    free: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Symptoms:
+    """A host. `generation` is the one in force, `stack` what it was made from.
+
+    `stack` is None also where this version of genesis-stack cannot read it any more. `now` is the clock,
+    `last_apply` when the last apply ended, both in UNIX time; `synchronized` tells whether a time service
+    keeps the clock, None where that cannot be known.
     """
 
     backend: str
+    generation: int | None
     stack: Stack | None
     state: Path
     drift: Sequence[Drift]
     patients: Sequence[Patient]
-    disk: tuple[int, int]
+    disk: Disk
     now: float
     last_apply: float | None
     synchronized: bool | None
@@ -81,12 +91,13 @@ def read_symptoms(host: Host) -> Symptoms:
     number = generations.current()
     desired = generations.load(number)
     seen = host.backend.processes(desired.services)
-    events = last_events(host.layout.state / "logs" / "events.jsonl")
+    events = last_events(host.layout.events)
     kernel = _out_of_memory()
     result = generations.result(number) if number is not None else None
     return Symptoms(
         backend=host.backend.name,
-        stack=loads(desired.source, f"generation {number}") if number is not None else None,
+        generation=number,
+        stack=declared(desired),
         state=host.layout.state,
         drift=find_drift(host),
         patients=[
@@ -151,8 +162,8 @@ def _synchronized() -> bool | None:
     return {"yes": True, "no": False}.get(told.stdout.strip())
 
 
-def _disk(state: Path) -> tuple[int, int]:
+def _disk(state: Path) -> Disk:
     while not state.exists():
         state = state.parent
     found = os.statvfs(state)
-    return found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize
+    return Disk(free=found.f_bavail * found.f_frsize, size=found.f_blocks * found.f_frsize)

@@ -63,10 +63,10 @@ class Reach:
             options += ["-F", str(self.config)]
         argv = ["ssh", *options, "--", address, shlex.join(remote)]
         try:
-            done = process.run(argv, check=False, input_text=stack or "", timeout=timeout)
+            done = process.run(argv, check=False, input_text=stack or "", timeout=timeout, exact=True)
         except process.ProcessError as error:  # no ssh here, or no end
             raise AwayError(f"{address}: {error.completed.stderr.strip()}") from None
-        except UnicodeDecodeError:
+        except process.NotTextError:
             raise AwayError(f"{address}: what it answers is no text") from None
         if done.returncode in {SSH_FAILED, MISSING}:
             said = done.stderr.strip().splitlines()[-1:] or ["no answer"]

@@ -1,1 +1,1 @@
-"""A commit in git becomes the state of a host; nothing is here yet."""
+"""A commit in git becomes the state of a host: it is fetched, its signatures are checked, it is applied."""

@@ -13,15 +13,15 @@ from dataclasses import dataclass, field
 
 from genesis_stack.errors import GenesisError
 from genesis_stack.gitops import fingerprint
-from genesis_stack.gitops.attempt import Attempt, Means, Outcome, Report, desired
+from genesis_stack.gitops.attempt import Attempt, InForce, Means, Outcome, Report, desired
 from genesis_stack.gitops.connectivity import DEADLINE
 from genesis_stack.gitops.record import Files, Record, read_record, read_suspension, write_record
 from genesis_stack.gitops.repository import Repository, RepositoryError
 from genesis_stack.reconcile.apply import Host
+from genesis_stack.reconcile.declared import declared
 from genesis_stack.reconcile.lock import held
-from genesis_stack.spec.gitops import GitOps
-from genesis_stack.spec.load import loads
-from genesis_stack.spec.model import Stack
+from genesis_stack.spec.following import gitops_of
+from genesis_stack.spec.problems import InvalidStackError
 
 
 class NotFollowingError(GenesisError):
@@ -47,6 +47,7 @@ class Agent:
 
         Raises:
             RepositoryError: the repository cannot be reached; that is recorded.
+            InvalidStackError: nobody can tell from the stack in force what it follows; that is recorded.
             LockedError: another run of the agent, or of the operator, is at work.
             NotFollowingError: no stack with `gitops` was applied here yet.
         """
@@ -59,28 +60,32 @@ class Agent:
             fingerprint.forget(self.host)
             return self._look(record)
 
-    def in_force(self) -> tuple[Stack, GitOps]:
-        """The whole stack that was applied last, and what it says of the repository.
+    def in_force(self) -> InForce:
+        """What was applied last, and what it says of the repository.
 
         Raises:
-            NotFollowingError: there is none, or it follows nothing.
+            NotFollowingError: there is nothing, or it follows nothing.
+            InvalidStackError: this version cannot read what it follows.
         """
-        source = desired(self.host).source
-        stack = loads(source) if source else None
-        if stack is None or stack.gitops is None:
+        last = desired(self.host)
+        stack = declared(last)
+        read = gitops_of(last.source, "the stack in force") if stack is None and last.source else None
+        gitops = stack.gitops if stack is not None else read
+        if gitops is None:
             raise NotFollowingError(
                 "no stack with a gitops section is in force on this host",
                 hint="clone the repository and `genesis-stack apply` its stack once, to begin",
             )
-        return stack, stack.gitops
+        return InForce(last.name, gitops, stack)
 
     def _look(self, record: Record) -> Report:
         layout = self.host.layout
-        stack, gitops = self.in_force()
-        repository = Repository(Files.of(layout).clone, gitops.repository, gitops.branch)
         try:
+            in_force = self.in_force()
+            gitops = in_force.gitops
+            repository = Repository(Files.of(layout).clone, gitops.repository, gitops.branch)
             revision = repository.fetch()
-        except RepositoryError as error:
+        except (InvalidStackError, RepositoryError) as error:
             write_record(layout, record.model_copy(update={"fetch_error": str(error)}))
             raise
         news = {"seen": revision, "fetched": self.clock(), "fetch_error": "", "waiting": "", "drifted": False}
@@ -90,8 +95,7 @@ class Agent:
             host=self.host,
             means=self.means,
             record=record,
-            stack=stack,
-            gitops=gitops,
+            in_force=in_force,
             repository=repository,
             revision=revision,
             now=self.clock(),

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
 
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from genesis_stack.backends import Service
 from genesis_stack.gitops.record import Record, last_look, read_record, read_suspension
 from genesis_stack.reconcile.apply import Host
 from genesis_stack.reconcile.generations import Generations
+
+MOST_AT_ONCE: Final = 32
+"""Servers that are asked at the same time, so that one that does not answer holds up no other."""
 
 
 class AgentCollector(Collector):
@@ -30,11 +36,9 @@ class AgentCollector(Collector):
         trouble = (
             record.trouble if record.trouble is not None and record.trouble.revision == record.seen else None
         )
-        services = generations.load(current).services.values()
-        healthy = all(self._host.backend.health(service).serves(service) for service in services)
         values = {
             "sync": ("1 if what the branch holds is in force.", _synced(record, current)),
-            "health": ("1 if every model serves what is in force.", healthy),
+            "health": ("1 if every model serves what is in force.", self._healthy(generations, current)),
             "last_fetch_failed": ("1 if the repository could not be reached.", bool(record.fetch_error)),
             "last_apply_failed": (
                 "1 if the branch's revision could not be brought into force.",
@@ -52,6 +56,16 @@ class AgentCollector(Collector):
             GaugeMetricFamily(f"genesis_agent_{name}", text, value) for name, (text, value) in values.items()
         ]
         return [*gauges, _revisions(record)]
+
+    def _healthy(self, generations: Generations, current: int | None) -> bool:
+        """Whether every server says that it is the one in force."""
+        services = generations.info(current).services.values() if current is not None else ()
+
+        def serves(service: Service) -> bool:
+            return self._host.backend.health(service).serves(service)
+
+        with ThreadPoolExecutor(MOST_AT_ONCE) as pool:
+            return all(list(pool.map(serves, services)))
 
 
 def _synced(record: Record, current: int | None) -> bool:

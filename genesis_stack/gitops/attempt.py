@@ -18,7 +18,15 @@ from genesis_stack.gitops.canary import BadVerdictError
 from genesis_stack.gitops.candidate import Candidate, Read, read_candidate
 from genesis_stack.gitops.connectivity import DEADLINE, answers, keeps, ways_of
 from genesis_stack.gitops.notices import Teller
-from genesis_stack.gitops.record import Notice, Record, Trouble, read_suspension, write_record
+from genesis_stack.gitops.record import (
+    Ending,
+    Kind,
+    Notice,
+    Record,
+    Trouble,
+    read_suspension,
+    write_record,
+)
 from genesis_stack.gitops.repository import Repository, RepositoryError
 from genesis_stack.gitops.signatures import RefusedError
 from genesis_stack.modelstore.faults import FetchError
@@ -56,6 +64,18 @@ class Report:
     exit_code: int = ExitCode.OK
 
 
+@dataclass(frozen=True, slots=True)
+class InForce:
+    """What is applied on a host: the name of its stack, what that says of the repository, and all of it.
+
+    `stack` is None where this version of genesis-stack cannot read it any more.
+    """
+
+    name: str
+    gitops: GitOps
+    stack: Stack | None
+
+
 @dataclass(frozen=True)
 class Means:
     """What the agent is handed by the layers above it.
@@ -71,7 +91,7 @@ class Means:
 
 @dataclass
 class Attempt:
-    """One revision on one host; `record` is what will be kept of it, `stack` the whole one in force.
+    """One revision on one host; `record` is what will be kept of it.
 
     `lock_timeout` is how many seconds it waits for another run to end, `reach_deadline` how many everything
     may take to be reachable again; `now` is a UNIX time.
@@ -80,14 +100,18 @@ class Attempt:
     host: Host
     means: Means
     record: Record
-    stack: Stack
-    gitops: GitOps
+    in_force: InForce
     repository: Repository
     revision: str
     now: float
     lock_timeout: float = 0.0
     reach_deadline: float = DEADLINE
     candidate: Candidate | None = None
+
+    @property
+    def gitops(self) -> GitOps:
+        """What the stack in force says of the repository."""
+        return self.in_force.gitops
 
     def follow(self) -> Report:
         """Follow the revision as far as it may be, and say how far that was."""
@@ -145,7 +169,7 @@ class Attempt:
 
     def _proof(self, candidate: Candidate) -> Prove:
         """That the change cuts nothing off and, on the canary, that it bears its load."""
-        ways = ways_of(self.repository, self.stack, candidate.here)
+        ways = ways_of(self.repository, self.in_force.stack or candidate.whole, candidate.here)
         reachable = keeps(ways, self.reach_deadline)
         profile = candidate.profile
         bears = None if profile is None else self.means.load_gate(candidate.path, profile)
@@ -167,47 +191,47 @@ class Attempt:
         return Report(outcome, self.revision)
 
     def _failed(self, error: GenesisError | OSError) -> Report:
-        refused = isinstance(error, RefusedError | BadVerdictError)
-        outcome, kind = Outcome.QUARANTINED, "quarantined"
-        if isinstance(error, RefusedError):
-            outcome, kind = Outcome.REFUSED, "refused"
-        elif isinstance(error, PASSING) or self._still_cut_off(error):
-            outcome, kind = Outcome.HINDERED, "hindered"
+        kind = self._kind(error)
         code = error.exit_code if isinstance(error, GenesisError) else ExitCode.FAILED
         known = self.record.trouble_with(self.revision)
         since = known.since if known is not None else self.now
-        trouble = Trouble.model_validate(
-            {"kind": kind, "revision": self.revision, "reason": str(error), "exit_code": code, "since": since}
-        )
+        reason = str(error)
+        trouble = Trouble(kind=kind, revision=self.revision, reason=reason, exit_code=code, since=since)
         self._keep(trouble=trouble)
-        rolled_back = "rolled back" if isinstance(error, RolledBackError) else "failed"
-        self._note("refused" if refused else rolled_back, str(error), None)
-        return Report(outcome, self.revision, str(error), code)
+        self._note(_ending(error), reason, None)
+        return Report(Outcome(kind), self.revision, reason, code)
+
+    def _kind(self, error: GenesisError | OSError) -> Kind:
+        """What an error says of the revision."""
+        if isinstance(error, RefusedError):
+            return "refused"
+        if isinstance(error, PASSING) or self._still_cut_off(error):
+            return "hindered"
+        return "quarantined"
 
     def _still_cut_off(self, error: Exception) -> bool:
         """Whether a change was undone and the repository is away all the same: then it is not to blame."""
         return isinstance(error, RolledBackError) and not answers(self.repository)
 
-    def _note(self, outcome: str, reason: str, generation: int | None) -> None:
+    def _note(self, outcome: Ending, reason: str, generation: int | None) -> None:
         """Have a result told, unless it was."""
         candidate = self.candidate
         here = candidate.here if candidate is not None else None
-        notice = Notice.model_validate(
-            {
-                "revision": self.revision,
-                "outcome": outcome,
-                "reason": reason,
-                "subject": self.repository.commit(self.revision).subject,
-                "stack": self.stack.name,
-                "host": here or socket.gethostname(),
-                "generation": generation,
-                "time": self.now,
-            }
+        notice = Notice(
+            revision=self.revision,
+            outcome=outcome,
+            reason=reason,
+            subject=self.repository.commit(self.revision).subject,
+            stack=self.in_force.name,
+            host=here or socket.gethostname(),
+            generation=generation,
+            time=self.now,
         )
         self.record = self._teller().add(self.record, notice)
 
     def _teller(self) -> Teller:
-        return Teller.of(self.stack, self.gitops, self.host.layout)
+        read = self.candidate.whole if self.candidate is not None else None
+        return Teller.of(self.in_force.stack or read, self.gitops, self.host.layout)
 
     def close(self, report: Report) -> None:
         """Tell everybody, keep the record, and leave behind what tells the next look that all is at rest."""
@@ -241,6 +265,13 @@ class Attempt:
     def _healthy(self) -> bool:
         services = desired(self.host).services.values()
         return all(self.host.backend.health(service).serves(service) for service in services)
+
+
+def _ending(error: GenesisError | OSError) -> Ending:
+    """What is told of a revision that met this error."""
+    if isinstance(error, RefusedError | BadVerdictError):
+        return "refused"
+    return "rolled back" if isinstance(error, RolledBackError) else "failed"
 
 
 def desired(host: Host) -> Desired:

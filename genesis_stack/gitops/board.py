@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import http
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
 
 FILE: Final = "verdict.json"
 MOST_BYTES: Final = 65_536
-"""Size of a document from which on nobody reads it."""
+"""Of a document; no more than that of a longer one is taken from a web server."""
 NETWORK_SECONDS: Final = 30.0
 
 
@@ -63,26 +65,35 @@ class UrlBoard:
 
     def read(self) -> str | None:
         """GET it; 404 says that there is none."""
-        answer = self._ask("GET", None)
-        if answer.status_code == http.HTTPStatus.NOT_FOUND:
-            return None
-        self._check(answer)
-        if len(answer.content) > MOST_BYTES:
-            raise BoardError(f"{self.url}: {len(answer.content)} bytes are no verdict")
-        return answer.text
+        content = b""
+        with self._asked("GET") as answer:
+            if answer.status_code == http.HTTPStatus.NOT_FOUND:
+                return None
+            self._check(answer)
+            for piece in answer.iter_bytes():
+                content += piece
+                if len(content) > MOST_BYTES:
+                    raise BoardError(f"{self.url}: what has more than {MOST_BYTES} bytes is no verdict")
+        return content.decode("utf-8", "replace")
 
     def write(self, document: str, message: str) -> None:  # noqa: ARG002 -- a branch has a history
         """PUT it."""
-        self._check(self._ask("PUT", document))
+        with self._asked("PUT", document) as answer:
+            self._check(answer)
 
-    def _ask(self, method: str, content: str | None) -> httpx.Response:
+    @contextmanager
+    def _asked(self, method: str, content: str | None = None) -> Iterator[httpx.Response]:
+        """The head of the answer; its body comes as it is read, and packed it could unfold to any size."""
         import httpx
 
-        headers = {"Content-Type": "application/json"}
+        headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
         if self.token.exists():
             headers["Authorization"] = f"Bearer {self.token.read_text().strip()}"
         try:
-            return httpx.request(method, self.url, content=content, headers=headers, timeout=NETWORK_SECONDS)
+            with httpx.stream(
+                method, self.url, content=content, headers=headers, timeout=NETWORK_SECONDS
+            ) as answer:
+                yield answer
         except httpx.HTTPError as error:
             raise BoardError(f"{self.url}: {error}", hint="look at gitops.canary.report") from None
 

@@ -43,10 +43,10 @@ class Teller:
     ways: Mapping[str, Way]
 
     @classmethod
-    def of(cls, stack: Stack, gitops: GitOps, layout: Layout) -> Teller:
-        """Those of the stack in force."""
+    def of(cls, stack: Stack | None, gitops: GitOps, layout: Layout) -> Teller:
+        """Those of the stack in force; where nobody can read that, those of its section `gitops` alone."""
         ways: dict[str, Way] = {"file": lambda notice: _to_file(notice, layout)}
-        alertmanager = _alertmanager(stack)
+        alertmanager = _alertmanager(stack) if stack is not None else None
         if gitops.notify is not None and alertmanager is not None:
             receiver = gitops.notify
             ways["alertmanager"] = lambda notice: _post(alertmanager, _alerts(notice, receiver), {})

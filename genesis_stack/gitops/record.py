@@ -23,6 +23,10 @@ from genesis_stack.errors import GenesisError
 from genesis_stack.layout import Layout
 
 Kept = TypeVar("Kept", bound=BaseModel)
+Kind = Literal["refused", "quarantined", "hindered"]
+"""Of trouble: when a revision is looked at again depends on it."""
+Ending = Literal["applied", "refused", "failed", "rolled back"]
+"""How a revision ended, as it is told."""
 MOST_TOLD: Final = 50
 """Notices that are remembered, so that none is told twice."""
 
@@ -42,7 +46,7 @@ class Trouble(_Frozen):
     `hindered` with every run. `exit_code` is that of the run that met it.
     """
 
-    kind: Literal["refused", "quarantined", "hindered"]
+    kind: Kind
     revision: str
     reason: str
     exit_code: int
@@ -53,7 +57,7 @@ class Notice(_Frozen):
     """One result of one revision, as people and programs are told of it; `time` in UNIX seconds."""
 
     revision: str
-    outcome: Literal["applied", "refused", "failed", "rolled back"]
+    outcome: Ending
     reason: str = ""
     subject: str = ""
     stack: str

@@ -2,7 +2,8 @@
 
 Nothing that the repository holds is ever executed: there is no work tree, and hooks, file system monitors,
 submodules and replace refs are switched off on every command line, which wins over any configuration file.
-Credentials are the business of the host's own git and SSH configuration.
+Credentials are the business of the host's own git and SSH configuration. Where git's names no command for
+SSH, ssh(1) is told to give up early on a server that does not answer.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from genesis_stack.errors import GenesisError
 
 NETWORK_SECONDS: Final = 120.0
 """Patience with one exchange over the network."""
+CONNECT_SECONDS: Final = 10
+"""Patience with an SSH server that does not answer at all."""
 COMMITTER: Final = ("genesis-stack", "genesis-stack@localhost")
 """Who writes the commits that a host itself publishes."""
 
@@ -32,6 +35,7 @@ _HARDENED: Final = (
 )
 _OF_THE_HOST: Final = ("GIT_SSH", "GIT_SSH_COMMAND", "GIT_ASKPASS", "GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM")
 """How the host lets git in; every other variable of git's own would lead it elsewhere."""
+_SSH: Final = ("GIT_SSH", "GIT_SSH_COMMAND")
 _NO_REF: Final = "couldn't find remote ref"
 _COMPLAINTS: Final = ("fatal:", "error:", "ssh:", "!")
 
@@ -66,7 +70,8 @@ class Repository:
     @property
     def question(self) -> tuple[str, ...]:
         """The command that asks the remote for the branch, and says its revision and its name, or nothing."""
-        hardened = (word for setting in _HARDENED for word in ("-c", setting))
+        settings = (*_HARDENED, *self._over_ssh())
+        hardened = (word for setting in settings for word in ("-c", setting))
         return ("git", f"--git-dir={self.path}", *hardened, "ls-remote", "--", self.url, self.ref)
 
     def ask_remote(self) -> str:
@@ -137,7 +142,7 @@ class Repository:
         return tuple(said.split())
 
     def commit(self, revision: str) -> Commit:
-        """Who wrote a commit, when, and its first line."""
+        """Who wrote a commit, when, and its first line; for people, so that what is not UTF-8 is replaced."""
         said = self._git("show", "--no-patch", "--format=%H%x00%an <%ae>%x00%ct%x00%s", revision, "--").stdout
         found, author, time, subject = said.rstrip("\n").split("\0", 3)
         return Commit(found, author, subject, int(time))
@@ -149,8 +154,8 @@ class Repository:
             RepositoryError: it is no text in UTF-8.
         """
         try:
-            found = self._git("cat-file", "blob", f"{revision}:{path}", check=False)
-        except UnicodeDecodeError:
+            found = self._git("cat-file", "blob", f"{revision}:{path}", check=False, exact=True)
+        except process.NotTextError:
             raise RepositoryError(f"{path} in {revision[:12]} is not UTF-8") from None
         return found.stdout if found.returncode == 0 else None
 
@@ -191,10 +196,19 @@ class Repository:
         """Run a command that talks to the remote."""
         self._prepare()
         try:
-            return self._git(*argv, timeout=NETWORK_SECONDS).stdout
+            config = [word for setting in self._over_ssh() for word in ("-c", setting)]
+            return self._git(*argv, config=config, timeout=NETWORK_SECONDS).stdout
         except process.ProcessError as error:
             said = _complaint(error.completed.stderr) or f"git {argv[0]} exited {error.completed.returncode}"
             raise RepositoryError(f"{self.url}: {said}", hint=_hint(error.completed.returncode)) from None
+
+    def _over_ssh(self) -> tuple[str, ...]:
+        """The setting that bounds the patience of SSH; none where the host says how SSH is run."""
+        if any(name in os.environ for name in _SSH):
+            return ()
+        if self._git("config", "--get", "core.sshCommand", check=False).returncode == 0:
+            return ()
+        return (f"core.sshCommand=ssh -o ConnectTimeout={CONNECT_SECONDS}",)
 
     def _git(
         self,
@@ -204,11 +218,14 @@ class Repository:
         config: Sequence[str] = (),
         env: Mapping[str, str] | None = None,
         timeout: float = 60.0,
+        exact: bool = False,
     ) -> process.Completed:
         hardened = [word for setting in _HARDENED for word in ("-c", setting)]
         words = ("git", f"--git-dir={self.path}", *hardened, *config, *argv)
         environment = _environment(env or {})
-        return process.run(words, check=check, input_text=input_text, env=environment, timeout=timeout)
+        return process.run(
+            words, check=check, input_text=input_text, env=environment, timeout=timeout, exact=exact
+        )
 
 
 def _ours(ref: str) -> str:

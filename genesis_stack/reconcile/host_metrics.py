@@ -2,7 +2,7 @@
 
 The servers cannot tell this of themselves: one that is confined sees nothing of its host, and one that is
 stopped says nothing at all. Looking for drift reads every file of a generation, so that it is done once a
-minute at most, however often somebody asks.
+minute at most, however often somebody asks; all else needs its index alone.
 """
 
 from __future__ import annotations
@@ -71,13 +71,13 @@ class HostCollector(Collector):
         with self._lock:
             generations = Generations(self._host.layout)
             current = generations.current()
-            desired = generations.load(current)
+            services = generations.info(current).services if current is not None else {}
             if time.time() - self._last.when >= self._every and not _switching(self._host):
-                self._last = look(self._host, desired)
-            seen = self._host.backend.processes(desired.services)
+                self._last = look(self._host, generations.load(current))
+            seen = self._host.backend.processes(services)
             return [
                 *self._services(seen),
-                *_findings(desired, self._last),
+                *_findings(services, self._last),
                 *_applies(generations, current),
                 *_disk(self._host),
             ]
@@ -121,7 +121,7 @@ def _owner(drift: Drift, desired: Desired) -> str:
     return ""
 
 
-def _findings(desired: Desired, found: Look) -> Iterable[Metric]:
+def _findings(models: Iterable[str], found: Look) -> Iterable[Metric]:
     drift = GaugeMetricFamily(
         "genesis_host_drift", "1 if it is not as it was applied; without a model, the host.", labels=["model"]
     )
@@ -129,7 +129,7 @@ def _findings(desired: Desired, found: Look) -> Iterable[Metric]:
         "genesis_host_model_file_intact", "1 if its files are those that were verified.", labels=["model"]
     )
     drift.add_metric([""], "" in found.drifted)
-    for model in desired.services:
+    for model in models:
         drift.add_metric([model], model in found.drifted)
         intact.add_metric([model], model not in found.damaged)
     checked = "genesis_host_last_check_timestamp_seconds"

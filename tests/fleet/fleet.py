@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -12,14 +11,15 @@ from pathlib import Path
 from typing import Any, Final
 
 from hosts.fixtures import PYTHON
-from hosts.nspawn import Host, boot, wait_for
+from hosts.nspawn import Host, boot
+from program import GENESIS_STACK
+from small_model import DIGEST
+from waiting import until
 
 from fleet.network import Network, network
 from fleet.origin import NOTICES_PORT, Origin
 from genesis_stack.process import Completed
 
-GENESIS_STACK: Final = Path(sys.prefix) / "bin/genesis-stack"
-DIGEST: Final = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 NAMES: Final = ("alpha", "beta", "gamma")
 CANARY: Final = "alpha"
 ADDRESSES: Final = {"alpha": "10.77.0.1", "beta": "10.77.0.2", "gamma": "10.77.0.3", "origin": "10.77.0.9"}
@@ -63,9 +63,7 @@ class Fleet:
         """Wait until every host has this revision in force."""
         wanted = dict.fromkeys(self.hosts, revision)
         try:
-            wait_for(
-                lambda: self.applied() == wanted or None, deadline=deadline, what=f"{revision} everywhere"
-            )
+            until(lambda: self.applied() == wanted, f"{revision} everywhere", seconds=deadline)
         except AssertionError as error:
             raise AssertionError(f"{error}\n{self.story()}") from None
 
@@ -77,7 +75,7 @@ class Fleet:
             return set(names) - {one["host"] for one in told if one["outcome"] == outcome}
 
         try:
-            wait_for(lambda: not missing(), deadline=PATIENCE, what=f"{outcome} told by {missing()}")
+            until(lambda: not missing(), lambda: f"{outcome} told by {missing()}", seconds=PATIENCE)
         except AssertionError as error:
             raise AssertionError(f"{error}\n{self.story()}") from None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -174,16 +175,25 @@ class Kept(BaseHTTPRequestHandler):
         """Keep quiet."""
 
 
+@contextlib.contextmanager
+def serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    """A web server that does as the handler says."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/verdict.json"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
 @pytest.fixture
 def url() -> Iterator[str]:
     """A web server that takes PUT."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("OwnKept", (Kept,), {}))
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/verdict.json"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(type("OwnKept", (Kept,), {})) as url:
+        yield url
 
 
 def test_a_url_does_as_well_as_a_branch(two: Two, tmp_path: Path, url: str) -> None:
@@ -204,3 +214,26 @@ def test_a_url_does_as_well_as_a_branch(two: Two, tmp_path: Path, url: str) -> N
     with pytest.raises(BadVerdictError):
         waiting.verdict_on(REVISION)
     assert two.waiting.verdict_on(REVISION) is None
+
+
+class Endless(BaseHTTPRequestHandler):
+    """Gives as much as anybody takes."""
+
+    def do_GET(self) -> None:
+        """Until the other side has enough."""
+        self.send_response(200)
+        self.end_headers()
+        with contextlib.suppress(ConnectionError):
+            while True:
+                self.wfile.write(b"x" * 65_536)
+
+    def log_message(self, *_: object) -> None:
+        """Keep quiet."""
+
+
+def test_a_board_that_never_ends_is_left(tmp_path: Path) -> None:
+    """After what a verdict may have; the rest is not taken to see how long it is."""
+    with serving(Endless) as url:
+        waiting = canary_of(tmp_path, "beta", f"file://{tmp_path}/origin.git", report=url)
+        with pytest.raises(BoardError, match="no verdict"):
+            waiting.verdict_on(REVISION)

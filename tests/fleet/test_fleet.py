@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hosts.nspawn import wait_for
+from waiting import until
 
 from fleet.fleet import CANARY, GATEWAY, NAMES, PARALLEL, PATIENCE, Fleet
 
@@ -82,16 +82,12 @@ def test_a_host_unplugged_in_mid_apply_converges_when_it_is_back(fleet: Fleet, o
     last = OTHERS[-1]
     revision = fleet.origin.push(fleet.stack(context={"short": 896, "long": 960}[outage]))
     begun = "/var/lib/genesis-stack/journal.json"
-    wait_for(lambda: fleet.hosts[last].exists(begun), deadline=PATIENCE, what="an apply under way")
+    until(lambda: fleet.hosts[last].exists(begun), "an apply under way", seconds=PATIENCE)
     fleet.network.pull(last)
     others = [name for name in NAMES if name != last]
-    wait_for(
-        lambda: all(fleet.applied()[name] == revision for name in others),
-        deadline=PATIENCE,
-        what="the others",
-    )
+    until(lambda: all(fleet.applied()[name] == revision for name in others), "the others", seconds=PATIENCE)
     if outage == "long":
-        wait_for(lambda: undone(fleet, last, revision), deadline=PATIENCE, what="the end of its apply")
+        until(lambda: undone(fleet, last, revision), "the end of its apply", seconds=PATIENCE)
     fleet.network.put_back(last)
     fleet.converge(revision)
 
@@ -142,7 +138,7 @@ def test_killing_a_host_loses_the_streams_on_it_and_no_other(fleet: Fleet) -> No
     load.stdin.write(f"{fleet.key}\n")
     load.stdin.flush()
     assert load.stdout.readline() == "begun\n"
-    wait_for(lambda: in_flight(fleet, last) >= 1, deadline=PATIENCE, what="streams on the host")
+    until(lambda: in_flight(fleet, last) >= 1, "streams on the host", seconds=PATIENCE)
     os.kill(fleet.hosts[last].leader, signal.SIGKILL)
     ends = json.loads(load.communicate("\n", timeout=PATIENCE)[0])
     assert ends.keys() == {"answered", "repeated", "StreamInterruptedError"}

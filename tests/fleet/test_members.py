@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,12 +12,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from genesis_stack.cli import elsewhere
+from genesis_stack.cli import other_hosts
 from genesis_stack.cli.plan import plan
 from genesis_stack.cli.status import status
 from genesis_stack.cli.verify import verify
 from genesis_stack.errors import ExitCode, GenesisError
 from genesis_stack.fleet.member import each, members
+from genesis_stack.fleet.ssh import AwayError, Reach
 from genesis_stack.modelstore.here import NotAHostError, host_here
 from genesis_stack.modelstore.host import Host
 from genesis_stack.spec.load import loads
@@ -110,7 +112,7 @@ def called(command: object, *words: str | Path) -> Result:
 
 def test_a_host_that_is_away_is_a_row(tmp_path: Path, away: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Beside the status of this machine; the exit status says that not all could be asked."""
-    monkeypatch.setattr(elsewhere, "read_host", lambda: MACHINE)
+    monkeypatch.setattr(other_hosts, "read_host", lambda: MACHINE)
     path = tmp_path / "stack.yaml"
     path.write_text(text("{beta: {}, gone: {AWAY}, nowhere: {}}", away))
     where = ["--stack", path, "--root", tmp_path, "--backend", "embedded"]
@@ -123,6 +125,19 @@ def test_a_host_that_is_away_is_a_row(tmp_path: Path, away: str, monkeypatch: py
     assert "no address" in nowhere["error"]
     table = called(status, "--all", *where).stdout.splitlines()
     assert table[2].split()[:2] == ["gone", "away"]
+
+
+def test_an_answer_that_is_no_text_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of it is guessed; what ssh says for people may be in any encoding."""
+    ssh = tmp_path / "ssh"
+    ssh.write_text("#!/bin/sh\nprintf 'caf\\351'\n")
+    ssh.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    with pytest.raises(AwayError, match="is no text"):
+        Reach().ask("ssh://root@host.invalid", ["status"])
+    ssh.write_text("#!/bin/sh\nprintf 'refus\\351' >&2\nexit 255\n")
+    with pytest.raises(AwayError, match="refus\N{REPLACEMENT CHARACTER}"):
+        Reach().ask("ssh://root@host.invalid", ["status"])
 
 
 def test_a_plan_for_a_host_that_is_away_says_so(tmp_path: Path, away: str) -> None:

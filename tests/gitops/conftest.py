@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gitops.followed import Followed
+from gitops.followed import Followed, host_that_follows
 from gitops.listener import Listener, listening
 
 
@@ -22,10 +22,7 @@ def fresh(tmp_path: Path) -> Followed:
 def begun(tmp_path_factory: pytest.TempPathFactory) -> tuple[Followed, Path]:
     """A host that has followed its first revision, and a copy of all its files."""
     root = tmp_path_factory.mktemp("followed")
-    first = Followed(root / "now")
-    first.commit({"a": "one"})
-    first.by_hand({"a": "one"})
-    first.follow()
+    first = host_that_follows(root / "now")
     shutil.copytree(first.root, root / "then", symlinks=True)
     return first, root / "then"
 

@@ -159,3 +159,20 @@ class Followed:
     def serving(self) -> dict[str, str]:
         """Model → the description that its server runs with."""
         return self.world.serving()
+
+
+def host_that_follows(
+    root: Path,
+    gitops: dict[str, Any] | None = None,
+    *,
+    models: Mapping[str, str] | None = None,
+    backend: Callable[..., FakeBackend] = FakeBackend,
+    **more: Any,
+) -> Followed:
+    """A host that has followed its first revision."""
+    first = {"a": "one"} if models is None else models
+    followed = Followed(root, gitops or {}, more, backend)
+    followed.commit(first)
+    followed.by_hand(first)
+    followed.follow()
+    return followed

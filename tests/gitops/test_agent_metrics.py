@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import threading
+from pathlib import Path
+from typing import ClassVar
+
 import pytest
 from prometheus_client import CollectorRegistry
-from reconcile.fake_backend import BROKEN
+from reconcile.fake_backend import BROKEN, FakeBackend
 
+from genesis_stack.backends import Health, Service
 from genesis_stack.gitops.agent_metrics import AgentCollector
 from genesis_stack.gitops.record import Suspension, write_suspension
 from genesis_stack.gitops.repository import RepositoryError
-from gitops.followed import NOW, Followed
+from gitops.followed import NOW, Followed, host_that_follows
 
 GOOD = {
     "sync": 1,
@@ -60,6 +65,33 @@ def test_a_repository_that_is_away_is_told(followed: Followed) -> None:
     with pytest.raises(RepositoryError):
         followed.follow()
     assert heard(followed) == GOOD | {"last_fetch_failed": 1}
+
+
+class MeetingBackend(FakeBackend):
+    """Its servers answer only when all of them are asked at the same time."""
+
+    meeting: ClassVar[threading.Barrier | None] = None
+
+    def health(self, service: Service) -> Health:
+        """Wait for the others."""
+        if self.meeting is not None:
+            self.meeting.wait(10)
+        return super().health(service)
+
+
+def test_servers_are_asked_at_the_same_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that does not answer takes its two seconds; ten of them must not take twenty from a scrape."""
+    models = dict.fromkeys("abcdefgh", "one")
+    followed = host_that_follows(tmp_path, models=models, backend=MeetingBackend)
+    monkeypatch.setattr(MeetingBackend, "meeting", threading.Barrier(len(models)))
+    assert heard(followed) == GOOD
+
+
+def test_no_stored_file_is_read_to_ask_for_health(followed: Followed) -> None:
+    """A generation may have hundreds."""
+    (stored,) = followed.layout.generations.rglob("a.json")
+    stored.write_text("damaged")
+    assert heard(followed) == GOOD
 
 
 def test_a_suspension_and_what_replaced_the_revision_are_told(followed: Followed) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -11,10 +10,10 @@ from typing import Any
 
 import pytest
 from hosts.nspawn import Host
+from program import GENESIS_STACK
+from small_model import DIGEST
 
 pytestmark = [pytest.mark.host, pytest.mark.model]
-DIGEST = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
-GENESIS = str(Path(sys.prefix) / "bin/genesis-stack")
 WORK = "/root/work"
 STACK = """
 api_version: genesis.stack/v1
@@ -44,7 +43,7 @@ def host(boot_host: Callable[[], AbstractContextManager[Host]], smollm2: Path) -
         host.run(["git", "init", "-q", "--bare", "-b", "main", "/srv/stack.git"])
         host.run(["git", "clone", "-q", "/srv/stack.git", WORK])
         commit(host, text(smollm2, "one"))
-        host.run([GENESIS, "apply", f"{WORK}/stack.yaml"], timeout=300)
+        host.run([GENESIS_STACK, "apply", f"{WORK}/stack.yaml"], timeout=300)
         yield host
 
 
@@ -64,7 +63,7 @@ def commit(host: Host, content: str, *, sign: bool = True) -> str:
 
 def record(host: Host) -> dict[str, Any]:
     """What the agent says of itself."""
-    found: dict[str, Any] = json.loads(host.run([GENESIS, "agent", "status", "--json"]).stdout)
+    found: dict[str, Any] = json.loads(host.run([GENESIS_STACK, "agent", "status", "--json"]).stdout)
     return found
 
 
@@ -93,7 +92,7 @@ def test_an_unsigned_commit_is_refused_and_a_signed_one_in_its_place_followed(
     revision = commit(host, text(smollm2, "unsigned"), sign=False)
     host.wait_for(lambda: record(host)["trouble"], what="the refusal")
     assert record(host)["trouble"]["kind"] == "refused"
-    assert host.run([GENESIS, "agent", "run-once", "--lock-timeout=60"], check=False).returncode == 77
+    assert host.run([GENESIS_STACK, "agent", "run-once", "--lock-timeout=60"], check=False).returncode == 77
     assert (described(host), record(host)["applied"]) == ("two", before)
     host.run(["git", "-C", WORK, "commit", "-q", "--amend", "--no-edit", "-S"])
     host.run(["git", "-C", WORK, "push", "-q", "--force", "origin", "HEAD:main"])
@@ -108,18 +107,28 @@ def test_at_rest_the_agent_is_not_even_started(host: Host) -> None:
     host.wait_for(lambda: host.exists(rest) or None, what="all at rest")
     before = host.run(["stat", "-c", "%Y", rest]).stdout
     host.wait_for(lambda: host.run(["stat", "-c", "%Y", rest]).stdout != before or None, what="a look")
-    assert "Skipped due to 'exec-condition'" in host.run(["journalctl", "-u", "genesis-agent.service"]).stdout
+    assert "Skipped due to 'exec-condition'" in host.run([GENESIS_STACK, "logs", "gitops.agent"]).stdout
     unit = "/etc/systemd/system/smol-server.service"
     honest = host.read(unit)
     host.write(unit, honest + "# by hand\n")
     host.wait_for(lambda: host.read(unit) == honest or None, what="the honest unit")
 
 
+def test_without_root_one_is_told_that_the_stack_is_the_systems(host: Host) -> None:
+    """What is applied is hidden from users; that something is, is not."""
+    host.run(["chmod", "711", "/root"])  # this environment's Python may lie below it
+    nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "env", "HOME=/tmp"]
+    told = host.run([*nobody, GENESIS_STACK, "status"])
+    assert "generation none" in told.stdout
+    assert "`sudo`" in told.stderr
+    assert "`sudo`" not in host.run([GENESIS_STACK, "status"]).stderr
+
+
 def test_a_stopped_timer_is_drift_and_apply_starts_it(host: Host) -> None:
     """Nobody else would."""
     host.systemctl("disable", "--now", "genesis-agent.timer")
-    assert "gitops.agent" in host.run([GENESIS, "drift"], check=False).stdout
-    host.run([GENESIS, "apply", f"{WORK}/stack.yaml", "--lock-timeout=60"], timeout=300)
+    assert "gitops.agent" in host.run([GENESIS_STACK, "drift"], check=False).stdout
+    host.run([GENESIS_STACK, "apply", f"{WORK}/stack.yaml", "--lock-timeout=60"], timeout=300)
     assert host.show("genesis-agent.timer", "ActiveState", "UnitFileState") == {
         "ActiveState": "active",
         "UnitFileState": "enabled",
@@ -128,11 +137,11 @@ def test_a_stopped_timer_is_drift_and_apply_starts_it(host: Host) -> None:
 
 def test_a_rollback_by_hand_stays(host: Host) -> None:
     """The agent is suspended and leaves it alone."""
-    host.run([GENESIS, "rollback", "--lock-timeout=60"], timeout=300)
+    host.run([GENESIS_STACK, "rollback", "--lock-timeout=60"], timeout=300)
     assert record(host)["suspended"]["reason"].startswith("rolled back")
     rolled = described(host)
     looked = record(host)["looked"]
     host.wait_for(lambda: record(host)["looked"] > looked or None, what="another look")
     assert described(host) == rolled
-    host.run([GENESIS, "agent", "resume", "--lock-timeout=60"])
+    host.run([GENESIS_STACK, "agent", "resume", "--lock-timeout=60"])
     wait_until_applied(host, record(host)["seen"])

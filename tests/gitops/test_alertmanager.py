@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from hosts.nspawn import wait_for
 from ports import free_port
+from waiting import until
 
 from genesis_stack.gitops.notices import Teller
 from genesis_stack.gitops.record import Notice, Record
@@ -49,7 +49,7 @@ def alertmanager(folder: Path, about: Stack, port: int) -> Iterator[None]:
     with (folder / "log").open("w") as log:
         running = subprocess.Popen([*command, f"--storage.path={folder}"], stdout=log, stderr=log)
     try:
-        wait_for(lambda: ready(port), deadline=60, what="Alertmanager")
+        until(lambda: ready(port), "Alertmanager", seconds=60)
         yield
     finally:
         running.terminate()
@@ -77,7 +77,7 @@ def test_a_notice_reaches_the_declared_receiver_once(tmp_path: Path, listener: L
         for notice in (first, first, second):
             told = teller.tell(teller.add(Record(), notice), pytest.fail)
             assert told.pending == ()
-        wait_for(lambda: len(listener.heard) >= 2, deadline=60, what="both notices")
+        until(lambda: len(listener.heard) >= 2, "both notices", seconds=60)
     heard = [(path, body["alerts"][0]["labels"]["revision"]) for path, _, body in listener.heard]
     assert sorted(heard) == [("/forge", "a" * 12), ("/forge", "b" * 12)]
     assert {body["status"] for _, _, body in listener.heard} == {"firing"}

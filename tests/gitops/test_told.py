@@ -4,26 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 from reconcile.fake_backend import BROKEN
 
-from gitops.followed import Followed
+from gitops.followed import Followed, host_that_follows
 from gitops.listener import Listener
-
-
-def begun(tmp_path: Path, gitops: dict[str, Any], **more: Any) -> Followed:
-    """A host that follows its first revision."""
-    followed = Followed(tmp_path, gitops, more)
-    followed.commit({"a": "one"})
-    followed.by_hand({"a": "one"})
-    followed.follow()
-    return followed
 
 
 def test_a_revision_is_told_once(tmp_path: Path, listener: Listener) -> None:
     """However often the agent looks."""
-    followed = begun(tmp_path, {"webhook": {"url": f"{listener.url}/hook"}})
+    followed = host_that_follows(tmp_path, {"webhook": {"url": f"{listener.url}/hook"}})
     good = followed.commit({"a": "two"})
     followed.follow()
     followed.follow()
@@ -37,7 +27,7 @@ def test_a_revision_is_told_once(tmp_path: Path, listener: Listener) -> None:
 
 def test_who_could_not_be_told_is_told_with_the_next_run(tmp_path: Path, listener: Listener) -> None:
     """And then once."""
-    followed = begun(tmp_path, {"webhook": {"url": listener.url}})
+    followed = host_that_follows(tmp_path, {"webhook": {"url": listener.url}})
     listener.heard.clear()
     listener.status = 503
     revision = followed.commit({"a": "two"}, signer=None)
@@ -81,7 +71,7 @@ def test_alertmanager_is_told_who_is_to_hear_it(tmp_path: Path, listener: Listen
             "receivers": {"ops": {"webhook": {"url": listener.url}}},
         },
     }
-    followed = begun(tmp_path, {"notify": "ops"}, monitoring=monitoring)
+    followed = host_that_follows(tmp_path, {"notify": "ops"}, monitoring=monitoring)
     followed.commit({"a": "two"}, signer="stranger")
     followed.follow()
     path, _, (alert,) = listener.heard[-1]

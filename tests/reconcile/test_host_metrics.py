@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from genesis_stack.backends import ObservedService, Phase
 from genesis_stack.modelstore.store import Store
+from genesis_stack.reconcile.generations import GenerationError
 from genesis_stack.reconcile.host_metrics import HostCollector, Restarts
 from genesis_stack.reconcile.lock import held
 from genesis_stack.reconcile.transaction import RolledBackError
@@ -86,6 +87,17 @@ def test_it_looks_for_drift_no_more_often_than_it_may(world: World) -> None:
     (world.layout.config / "models/a.json").write_text("{}")
     assert drifted(registry)["a"] == 0
     assert drifted(exported(world))["a"] == 1
+
+
+def test_between_two_looks_it_reads_no_stored_file(world: World) -> None:
+    """Not to know what runs; a damaged one is found by the next look."""
+    registry = exported(world, look_seconds=3600)
+    assert drifted(registry)["a"] == 0
+    (stored,) = world.layout.generations.rglob("a.json")
+    stored.write_text("damaged")
+    assert registry.get_sample_value("genesis_host_unit_active", {"model": "a"}) == 1
+    with pytest.raises(GenerationError):
+        drifted(exported(world))
 
 
 def test_it_does_not_look_while_an_apply_is_under_way(world: World) -> None:
