@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Literal, TypedDict, cast
 
 from genesis_stack.client.errors import ConfigurationError
 from genesis_stack.client.route import Wanted
 from genesis_stack.client.tools import Tool
+from genesis_stack.protocol.headers import REQUEST_ID_FORM
 
 
 class Sampling(TypedDict, total=False):
@@ -59,9 +59,6 @@ class ChatOptions(ToolOptions, total=False):
     response_format: Mapping[str, Any]
 
 
-_WELL_FORMED: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
-"""A request id that servers take over."""
-
 _ALL: Final = frozenset(ChatOptions.__annotations__)
 _ROUTING: Final = frozenset({"model", "task", "tags", "deadline", "hedge_after", "request_id", "extra"})
 
@@ -77,9 +74,9 @@ def body_of(options: Options) -> dict[str, Any]:
             near = difflib.get_close_matches(name, _ALL, n=1)
             remedy = f"did you mean {near[0]}?" if near else "put fields of other servers into extra={...}"
             raise ConfigurationError(f"there is no option {name!r}", remedy=remedy)
-    if not _WELL_FORMED.fullmatch(options.get("request_id", "id")):
+    if not REQUEST_ID_FORM.fullmatch(options.get("request_id", "id")):
         raise ConfigurationError(
-            "the request_id is malformed", remedy=f"it must match {_WELL_FORMED.pattern}"
+            "the request_id is malformed", remedy=f"it must match {REQUEST_ID_FORM.pattern}"
         )
     body = {name: value for name, value in options.items() if name not in _ROUTING}
     if tools := cast("ChatOptions", options).get("tools"):

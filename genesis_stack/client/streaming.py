@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from genesis_stack.client.errors import (
@@ -169,10 +169,6 @@ class Stream:
             if self._failure is not None and not self._assembly.begun:
                 raise self._failure
         self._lease.answering()
-
-    def attribute(self, **changes: Any) -> None:
-        """Correct the origin by what only the caller of the attempt knows."""
-        self._origin = replace(self._origin, **changes)
 
     async def leave(self) -> None:
         """Let go of the connection; an answer that was not read to its end says nothing about the server."""

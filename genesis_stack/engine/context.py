@@ -16,9 +16,9 @@ from genesis_stack.engine.images import LoadedImage
 from genesis_stack.engine.interface import EngineError
 from genesis_stack.engine.model import Model
 from genesis_stack.engine.projector import Projector
+from genesis_stack.protocol.kv_cells import kv_cells
 from genesis_stack.protocol.serve_config import EngineConfig
 
-CELL_PADDING: Final = 256
 MAX_SEQUENCES: Final = 256
 """llama.cpp's LLAMA_MAX_SEQ."""
 _BATCH: Final = 2048
@@ -61,7 +61,7 @@ class Context:
         projector: Projector | None = None,
     ) -> None:
         params = lib.llama_context_default_params()
-        params.n_ctx = cells_for(config)
+        params.n_ctx = kv_cells(config.context, config.parallel)
         rows = max(config.context if embeddings else config.batch, sequences)  # else llama.cpp aborts
         params.n_ubatch = rows
         params.n_batch = rows if embeddings else max(rows, _BATCH)
@@ -162,8 +162,3 @@ class Context:
         """Fill an empty `sequence` from saved cells; False when llama.cpp refuses them."""
         buffer = (ctypes.c_uint8 * len(state)).from_buffer_copy(state)
         return bool(lib.llama_state_seq_set_data(self.pointer, buffer, len(state), sequence))
-
-
-def cells_for(config: EngineConfig) -> int:
-    """KV cells of the unified cache: `parallel` requests of full length, padded as llama.cpp pads them."""
-    return -(-config.context * config.parallel // CELL_PADDING) * CELL_PADDING

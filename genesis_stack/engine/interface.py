@@ -9,9 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any, Protocol, Self
+from typing import Any, Final, Protocol, Self
 
 Token = int
+
+SEEDS: Final = 2**32 - 1
+"""llama.cpp's seeds are below this one, by which it means "draw one"."""
 
 
 class EngineState(StrEnum):

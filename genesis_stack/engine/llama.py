@@ -35,7 +35,6 @@ from genesis_stack.engine.interface import (
 )
 from genesis_stack.engine.pairs import pair
 from genesis_stack.engine.report import describe, measure
-from genesis_stack.engine.threads import choose_threads
 from genesis_stack.engine.ticket import DeltaStream, Ticket
 from genesis_stack.engine.worker import Worker
 from genesis_stack.protocol.serve_config import ServeConfig
@@ -58,11 +57,6 @@ class LlamaEngine:
 
     def __init__(self, config: ServeConfig) -> None:
         self._config = config
-        budget = config.budget.cpus
-        self._threads = (
-            choose_threads(config.engine.threads, budget),
-            choose_threads(config.engine.threads_batch, budget),
-        )
         self._tickets: dict[str, Ticket] = {}
         self._worker: Worker | None = None
         self._grammars: GrammarCompiler | None = None
@@ -86,7 +80,7 @@ class LlamaEngine:
         def on_ready(error: EngineError | None) -> None:
             loop.call_soon_threadsafe(settle, error)
 
-        self._worker = Worker(self._config, self._threads, on_ready)
+        self._worker = Worker(self._config, on_ready)
         self._worker.start()
         await ready
         self._grammars = GrammarCompiler(self._worker.model)
@@ -96,7 +90,9 @@ class LlamaEngine:
                 self._worker.projector, memory=engine.image_memory, waiting=engine.queue_requests
             )
         _log.info(
-            "ready: %s, %d decode and %d prefill threads", self._worker.model.description, *self._threads
+            "ready: %s, %d decode and %d prefill threads",
+            self._worker.model.description,
+            *self._worker.threads,
         )
 
     @property
@@ -212,8 +208,10 @@ class LlamaEngine:
                 return
             try:
                 pooled = pool()
-            except EngineError as error:
+            except Exception as error:
                 loop.call_soon_threadsafe(_fail, result, error)
+                if not isinstance(error, EngineError):
+                    raise  # our own fault ends the engine here as it does in a step
             else:
                 loop.call_soon_threadsafe(_succeed, result, pooled)
 
@@ -335,6 +333,6 @@ def _succeed(result: asyncio.Future[Pooled], pooled: Pooled) -> None:
         result.set_result(pooled)
 
 
-def _fail(result: asyncio.Future[Pooled], error: EngineError) -> None:
+def _fail(result: asyncio.Future[Pooled], error: Exception) -> None:
     if not result.done():
         result.set_exception(error)

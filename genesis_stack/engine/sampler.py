@@ -9,15 +9,13 @@ from typing import Any, Final
 
 from genesis_stack.engine.bindings import lib
 from genesis_stack.engine.grammar import Grammar
-from genesis_stack.engine.interface import SamplingParams, Token
+from genesis_stack.engine.interface import SEEDS, SamplingParams, Token
 from genesis_stack.engine.model import Model
 
 _GRAMMAR_SECONDS: Final = 0.5
 """Processor time that a grammar may take of one step; beyond it is ambiguous, and grows with each token."""
 _GREEDY_BELOW: Final = 1e-6
 """Temperatures that no token's chance survives; further down logits over temperature are no numbers."""
-_SEEDS: Final = 2**32 - 1
-"""llama.cpp's seeds are below this one, by which it means "draw one"."""
 
 
 class Sampler:
@@ -29,7 +27,7 @@ class Sampler:
 
     def __init__(self, model: Model, params: SamplingParams, grammar: Grammar | None, index: int) -> None:
         self.seed = params.seed if params.seed is not None else secrets.randbits(32)
-        self._chain = _chain(model, params, (self.seed + index) % _SEEDS)
+        self._chain = _chain(model, params, (self.seed + index) % SEEDS)
         self._grammar = grammar.sampler() if grammar else None
         self._candidates = _Candidates(model.n_vocab) if grammar else None
 

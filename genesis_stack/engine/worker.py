@@ -51,12 +51,10 @@ Command = Callable[[], None]
 class Worker(threading.Thread):
     """Runs the engine's loop. `on_ready` is called once from this thread, with an error if loading failed."""
 
-    def __init__(
-        self, config: ServeConfig, threads: tuple[int, int], on_ready: Callable[[EngineError | None], None]
-    ) -> None:
+    def __init__(self, config: ServeConfig, on_ready: Callable[[EngineError | None], None]) -> None:
         super().__init__(name="engine", daemon=True)
         self._config = config
-        self.threads = threads
+        self.threads = (config.engine.threads, config.engine.threads_batch)
         self._on_ready = on_ready
         self._inbox: deque[Command] = deque()
         self._wake = threading.Condition()
@@ -104,6 +102,7 @@ class Worker(threading.Thread):
             self._load()
         except Exception as error:  # noqa: BLE001 -- whatever it is, the starter must be told
             self.state = EngineState.FAILED
+            self._refuse_more()
             _log.exception("the model could not be loaded")
             self._on_ready(error if isinstance(error, EngineError) else EngineError(str(error)))
             return
@@ -236,9 +235,8 @@ class Worker(threading.Thread):
             with self._wake:
                 if not self._inbox and not scheduler.busy:
                     self._wake.wait(_IDLE_BEAT)
-                commands, self._inbox = self._inbox, deque()
-            for command in commands:
-                command()
+            for _ in range(len(self._inbox)):
+                self._inbox.popleft()()
                 self.beat = time.monotonic()
             self.beat = time.monotonic()
             if scheduler.busy:
@@ -247,24 +245,28 @@ class Worker(threading.Thread):
 
     def _fail_everyone(self) -> None:
         """Tell all readers, also those whose requests came while the engine failed."""
-        with self._wake:
-            self._ended = True
+        self._refuse_more()
         for command in self._inbox:
             with contextlib.suppress(Exception):
                 command()
         self.scheduler.abort_all(FinishReason.ERROR)
         self._flush()
 
+    def _refuse_more(self) -> None:
+        with self._wake:
+            self._ended = True
+
     def _drained(self) -> bool:
-        if self._drain_until is None or self._inbox:
+        """Whether the end has come; from then on nothing is taken into the inbox, where nobody would look."""
+        if self._drain_until is None:
             return False
-        if not self.scheduler.busy:
-            return True
-        if time.monotonic() > self._drain_until:
+        with self._wake:
+            late = time.monotonic() > self._drain_until
+            self._ended = not self._inbox and (late or not self.scheduler.busy)
+        if self._ended:
             self.scheduler.abort_all(FinishReason.CANCELLED)
             self._flush()
-            return True
-        return False
+        return self._ended
 
     def _deliver(self, ticket: Ticket, delta: Delta) -> None:
         self._outbox.append((ticket, delta))

@@ -31,6 +31,8 @@ SHORTEST_ANCHOR: Final = 13
 
 HASH_FIELD: Final = b',"hash":"'
 _SEAL_BYTES: Final = len(HASH_FIELD) + 64 + len(b'"}')
+_HEAD: Final = {"segment": str, "seq": int, "kind": str, "time": str, "prev": str, "hash": str}
+"""What every record says of itself, and as what."""
 
 
 class BadLineError(ValueError):
@@ -82,9 +84,17 @@ def read(line: bytes) -> Record:
     told = seal[len(HASH_FIELD) : -2].decode("ascii", "replace")
     if hashlib.sha256(body).hexdigest() != told:
         raise BadLineError("it was changed: its hash does not hold")
-    fields = json.loads(line)
-    names = ("segment", "seq", "kind", "time", "prev", "hash")
-    return Record(**{name: fields[name] for name in names}, fields=fields)
+    try:
+        fields = json.loads(line)
+    except (ValueError, RecursionError):
+        raise BadLineError("it is no JSON that a server writes") from None
+    head = {name: fields.get(name) for name in _HEAD}
+    wrong = [name for name, value in head.items() if type(value) is not _HEAD[name]]
+    if type(fields.get("lost", 0)) is not int:
+        wrong.append("lost")
+    if wrong:
+        raise BadLineError(f"its {' and '.join(wrong)} cannot have been written by a server")
+    return Record(**head, fields=fields)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +157,7 @@ class _Chain:
         """Take the next line in; the break that it is, if it is one."""
         try:
             record = read(line)
-        except (BadLineError, KeyError, ValueError) as exc:
+        except BadLineError as exc:
             if self._torn is not None:
                 return Break(self._torn[0], "it is no whole record, and no later start tells of it")
             self._torn = (number, line)

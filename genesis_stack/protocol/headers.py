@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 REQUEST_ID: Final = "x-request-id"
 """Names one exchange in both sides' logs; taken from the client when it is well formed."""
+
+REQUEST_ID_FORM: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+"""What is well formed, as a whole."""
 
 RETRY_AFTER: Final = "retry-after"
 """Whole seconds after which trying again makes sense (RFC 9110, 10.2.3)."""

@@ -1,7 +1,8 @@
 """The rendered configuration of one `genesis-serve` process.
 
-`render` writes it as JSON, `genesis-serve` reads it and nothing else. It names every value, so that
-the server has no defaults of its own: what is on disk is what runs. Secrets are referred to by name.
+`render` writes it as JSON, `genesis-serve` reads it and nothing else. It writes every value, so that what is
+on disk is what runs; a default is for configs that lack the field, such as those of an older version.
+Secrets are referred to by name.
 """
 
 from __future__ import annotations
@@ -41,8 +42,8 @@ class EngineConfig(_Frozen):
 
     context: int = Field(ge=64, description="longest single request, prompt and completion together")
     parallel: int = Field(ge=1, le=256, description="sequences decoded in one batch")
-    threads: int = Field(ge=0, description="decode threads; 0 chooses from the CPU budget")
-    threads_batch: int = Field(ge=0, description="prefill threads; 0 chooses from the CPU budget")
+    threads: int = Field(ge=1, description="decode threads")
+    threads_batch: int = Field(ge=1, description="prefill threads")
     spin_count: int = Field(
         default=1000,
         ge=0,

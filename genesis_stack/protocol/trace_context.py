@@ -10,9 +10,6 @@ from typing import Final, Self
 TRACEPARENT: Final = "traceparent"
 """Sent with a request: the caller's trace and span."""
 
-TRACESTATE: Final = "tracestate"
-"""Sent beside it: what the systems on the way added (section 3.3)."""
-
 TRACERESPONSE: Final = "traceresponse"
 """Sent with an answer: the trace and span that it was recorded as (level 2, section 5)."""
 

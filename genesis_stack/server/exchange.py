@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -13,7 +12,7 @@ from starlette.requests import HTTPConnection
 from starlette.types import Scope
 
 from genesis_stack.engine.interface import SamplingParams, Timings, Usage
-from genesis_stack.protocol.headers import REQUEST_ID
+from genesis_stack.protocol.headers import REQUEST_ID, REQUEST_ID_FORM
 from genesis_stack.protocol.trace_context import TraceContext
 from genesis_stack.server.errors import CLIENT_CLOSED_REQUEST
 from genesis_stack.server.guard.verdict import Verdict
@@ -26,8 +25,6 @@ SCOPE_KEY: Final = "genesis.exchange"
 
 POLLED_PATHS: Final = frozenset({"/health", "/metrics"})
 """Asked every few seconds: their successes are logged at debug level only, and have no spans."""
-
-_WELL_FORMED: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 
 @dataclass(slots=True)
@@ -77,7 +74,7 @@ class Exchange:
         The trace's id names the request too, unless the client has a well-formed name for it.
         """
         given = HTTPConnection(scope).headers.get(REQUEST_ID, "")
-        request_id = given if _WELL_FORMED.fullmatch(given) else trace.trace_id
+        request_id = given if REQUEST_ID_FORM.fullmatch(given) else trace.trace_id
         peer = scope["client"][0] if scope.get("client") else "local"
         exchange = cls(request_id, scope["method"], scope["path"], peer, trace.trace_id, trace.sampled)
         exchange.answers = {} if keeps_content else None
@@ -85,12 +82,15 @@ class Exchange:
         return exchange
 
     @property
+    def answered(self) -> int:
+        """The status that was sent, or 499 for a client that left."""
+        return CLIENT_CLOSED_REQUEST if self.status is None else self.status
+
+    @property
     def outcome(self) -> int:
-        """The status that tells how it ended: 499 if nobody waited, 500 if a stream broke after its head."""
-        if self.status is None:
-            return CLIENT_CLOSED_REQUEST
-        broke = self.error is not None and self.status == HTTPStatus.OK
-        return HTTPStatus.INTERNAL_SERVER_ERROR if broke else self.status
+        """The status that tells how it ended: as answered, but 500 if a stream broke after its head."""
+        broke = self.error is not None and self.answered == HTTPStatus.OK
+        return HTTPStatus.INTERNAL_SERVER_ERROR if broke else self.answered
 
     def note_output(self) -> None:
         """The first output is on its way."""

@@ -18,7 +18,6 @@ from typing import Any, Final, TextIO
 from genesis_stack.protocol.log_entry import text_of
 from genesis_stack.protocol.serve_config import LogsConfig
 from genesis_stack.server.content import input_json, output_json
-from genesis_stack.server.errors import CLIENT_CLOSED_REQUEST
 from genesis_stack.server.exchange import POLLED_PATHS, Exchange
 from genesis_stack.server.journal import Journal, is_journal
 
@@ -52,7 +51,7 @@ def log_exchange(exchange: Exchange, seconds: float, *, content: bool) -> None:
         "request_id": exchange.request_id,
         "method": exchange.method,
         "path": exchange.path[:256],
-        "status": exchange.status or CLIENT_CLOSED_REQUEST,
+        "status": exchange.outcome,
         "duration_ms": _ms(seconds),
         "peer": exchange.peer,
         **_usage(exchange),

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, Field
 
-from genesis_stack.engine.interface import SamplingParams
+from genesis_stack.engine.interface import SEEDS, SamplingParams
 from genesis_stack.server.errors import bad_request
 from genesis_stack.server.guard.identifier import Identifier
 from genesis_stack.server.json_body import ModelRequest, StrictModel
@@ -20,9 +20,6 @@ MAX_CHOICES: Final = 16
 
 MAX_LOGIT_BIAS: Final = 1024
 """Entries of `logit_bias`."""
-
-_SEEDS: Final = 2**32 - 1
-"""llama.cpp's seeds are 32 bits, and its largest means "draw one"."""
 
 
 def _finite(value: dict[str, Any]) -> dict[str, Any]:
@@ -91,7 +88,7 @@ class SamplingFields(ModelRequest):
             "presence_penalty": self.presence_penalty,
             "frequency_penalty": self.frequency_penalty,
             "penalty_last_n": self.repeat_last_n,
-            "seed": None if self.seed is None else self.seed % _SEEDS,
+            "seed": None if self.seed is None else self.seed % SEEDS,
             "logit_bias": self.logit_bias,
             "top_logprobs": top_logprobs,
             "stop": (self.stop,) if isinstance(self.stop, str) else self.stop,

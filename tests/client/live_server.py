@@ -26,7 +26,6 @@ from genesis_stack.render.serve import serve_config
 from genesis_stack.spec.load import load
 
 MODEL = "smollm2-135m"
-DIGEST = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 
 STACK = """
 api_version: genesis.stack/v1

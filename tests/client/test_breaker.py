@@ -1,10 +1,10 @@
 from __future__ import annotations
 
+from clock import Clock
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from client.clock import Clock
 from genesis_stack.client.breaker import Breaker, BreakerState, Permit
 
 FAILURES, OPEN_FOR = 5, 60.0

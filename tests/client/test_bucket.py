@@ -1,9 +1,9 @@
 from __future__ import annotations
 
+from clock import Clock
 from hypothesis import given
 from hypothesis import strategies as st
 
-from client.clock import Clock
 from genesis_stack.client.bucket import Bucket
 
 

@@ -8,6 +8,7 @@ import time
 from typing import Any
 
 import pytest
+from waiting import eventually
 
 from client.asking import ONCE, always, at, client_of, replicas
 from client.stand_in import (
@@ -250,7 +251,7 @@ async def test_waiting_for_the_first_call_to_find_the_models_has_its_deadline_to
     """One patient call must not hold up the hurried ones."""
     async with stand_in(always(Reply(after=30))) as server, LocalLLMClient(server.url) as client:
         patient = asyncio.create_task(client.complete_text("Hi."))
-        await asyncio.sleep(0.02)
+        await eventually(lambda: server.requests)
         started = time.monotonic()
         with pytest.raises(DeadlineExceededError):
             await client.complete_text("Hi.", deadline=0.1)
@@ -267,8 +268,7 @@ async def test_a_client_that_is_closed_under_a_call_ends_it_with_an_error() -> N
         client = client_of(at(server.url), retry={"attempts": 3, "initial": 0.05, "cap": 0.05})
         async with client:
             call = asyncio.create_task(client.complete_text("Hi."))
-            while not server.requests:  # noqa: ASYNC110 -- the stand-in has no event to wait for
-                await asyncio.sleep(0.005)
+            await eventually(lambda: server.requests)
         with pytest.raises(LocalLLMError):
             await asyncio.wait_for(call, 5)
 

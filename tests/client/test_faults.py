@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import httpx
 import pytest
+from waiting import eventually
 
 from client.fault_proxy import Fault, FaultProxy
 from client.live_server import MODEL, LiveServer
@@ -49,13 +49,6 @@ async def _ask(client: LocalLLMClient, *, streamed: bool) -> None:
         await _read(client, "Hi.", [], max_tokens=8, deadline=0.5)
     else:
         await client.complete_text("Hi.", max_tokens=8, deadline=0.5)
-
-
-async def _until(condition: Callable[[], Awaitable[bool]]) -> None:
-    """Wait for it."""
-    async with asyncio.timeout(10):
-        while not await condition():  # noqa: ASYNC110 -- the other side is another process
-            await asyncio.sleep(0.02)
 
 
 async def _generations(live: LiveServer) -> int:
@@ -144,7 +137,7 @@ async def test_after_tokens_were_delivered_nothing_is_generated_again(
     async def counted() -> bool:
         return await _generations(live) > before
 
-    await _until(counted)
+    await eventually(counted, pause=0.02)
     assert await _generations(live) == before + 1
 
 
@@ -197,7 +190,7 @@ async def test_alternating_500_and_503_open_the_breaker_at_the_fifth(
 
 
 async def test_refusals_never_open_the_breaker(proxy: FaultProxy, live: LiveServer) -> None:
-    """A hundred bad requests are the client's fault."""
+    """However many bad requests there are, they are the client's fault."""
     async with client_of(proxy, live, breaker={"failures": 1}) as client:
         for _ in range(10):
             with pytest.raises(LocalLLMError, match="temperature"):
@@ -219,11 +212,7 @@ async def test_a_cancelled_call_leaves_nothing_and_the_client_works_on(
     """In the middle of a call and in the middle of a stream; the server is told by the closed connection."""
     async with client_of(proxy, live, breaker={"failures": 1}) as client:
         call = asyncio.create_task(client.complete_text("Tell me a long story.", max_tokens=500))
-
-        async def under_way() -> bool:
-            return proxy.forwarded > 0
-
-        await _until(under_way)
+        await eventually(lambda: proxy.forwarded)
         call.cancel()
         with pytest.raises(asyncio.CancelledError):
             await call

@@ -9,9 +9,10 @@ from collections.abc import AsyncGenerator
 import httpx
 import pytest
 from pydantic import BaseModel, Field
+from small_model import DIGEST
 
 from client.fault_proxy import Fault, FaultProxy
-from client.live_server import DIGEST, MODEL, LiveServer
+from client.live_server import MODEL, LiveServer
 from genesis_stack.client import (
     AuthenticationError,
     ClosedError,

@@ -7,6 +7,7 @@ import json
 from dataclasses import replace
 
 import pytest
+from waiting import eventually
 
 from client.asking import ONCE, always, at, client_of, replicas
 from client.stand_in import (
@@ -80,7 +81,7 @@ async def test_a_batch_is_bounded_and_cancellable() -> None:
         assert len(result.completions) == 12
         assert most == 3
         batch = asyncio.create_task(client.complete_batch(["Hi."] * 50, concurrency=5))
-        await asyncio.sleep(0.01)
+        await eventually(lambda: len(server.requests) > 12)
         batch.cancel()
         with pytest.raises(asyncio.CancelledError):
             await batch

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import signal
 import threading
-import time
 from collections.abc import Generator
 
 import pytest
+from waiting import until
 
 from client.conftest import sockets
 from client.fault_proxy import Fault
@@ -29,10 +29,7 @@ def nothing_is_left() -> Generator[None]:
     """No thread and no socket."""
     threads, open_sockets = threading.active_count(), sockets()
     yield
-    deadline = time.monotonic() + 5
-    while threading.active_count() > threads or sockets() > open_sockets:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    until(lambda: threading.active_count() <= threads and sockets() <= open_sockets, "their end", seconds=5)
 
 
 @pytest.fixture

@@ -6,13 +6,14 @@ import asyncio
 import itertools
 import threading
 import time
-from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Generator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from waiting import eventually
 
 from genesis_stack.engine.bindings import lib
 from genesis_stack.engine.interface import (
@@ -47,8 +48,8 @@ from genesis_stack.spec.http import Http
 ENGINE = EngineConfig(
     context=256,
     parallel=4,
-    threads=0,
-    threads_batch=0,
+    threads=2,
+    threads_batch=2,
     batch=256,
     kv_cache="f16",
     flash_attention=True,
@@ -213,13 +214,6 @@ async def ask_all(*answers: Coroutine[Any, Any, Answer]) -> list[Answer]:
     return list(await asyncio.gather(*answers))
 
 
-async def until(condition: Callable[[], bool], *, seconds: float = 30.0) -> None:
-    """Wait until `condition` holds."""
-    async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110 -- what is waited for happens in another thread
-            await asyncio.sleep(0.002)
-
-
 class Gate:
     """Holds the engine's thread before each `llama_decode` until it is let through."""
 
@@ -266,7 +260,7 @@ def held(engine: LlamaEngine) -> Generator[Gate]:
 
 async def at_rest(engine: LlamaEngine) -> None:
     """Wait until nothing runs, and see that every slot and every cell is accounted for."""
-    await until(lambda: not engine._tickets and not _worker(engine).scheduler.busy)
+    await eventually(lambda: not engine._tickets and not _worker(engine).scheduler.busy)
     await _turned(engine)
     slots = _worker(engine).scheduler._slots
     memory = lib.llama_get_memory(_worker(engine).context.pointer)

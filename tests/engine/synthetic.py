@@ -47,7 +47,7 @@ def write_encoder(path: Path, pooling: gguf.PoolingType) -> Path:
         writer.add_tensor("cls.bias", np.zeros(WIDTH, np.float32))
         writer.add_tensor("cls.output.weight", weights.normal(0, 0.5, (1, WIDTH)).astype(np.float32))
         writer.add_tensor("cls.output.bias", np.zeros(1, np.float32))
-    return _written(writer, path)
+    return written(writer, path)
 
 
 def write_decoder(
@@ -75,7 +75,7 @@ def write_decoder(
         matrix(f"blk.{layer}.ffn_gate", FEED_FORWARD, WIDTH)
         matrix(f"blk.{layer}.ffn_up", FEED_FORWARD, WIDTH)
         matrix(f"blk.{layer}.ffn_down", WIDTH, FEED_FORWARD)
-    return _written(writer, path)
+    return written(writer, path)
 
 
 def _begun(
@@ -106,7 +106,8 @@ def _matrix(weights: np.random.Generator, rows: int, columns: int) -> np.ndarray
     return weights.normal(0, columns**-0.5, (rows, columns)).astype(np.float32)
 
 
-def _written(writer: gguf.GGUFWriter, path: Path) -> Path:
+def written(writer: gguf.GGUFWriter, path: Path) -> Path:
+    """Write what the writer was given, and return where."""
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from engine.running import ask, ask_all, assert_same_but_for_noise, running
+from engine.running import STORY, ask, ask_all, assert_same_but_for_noise, running
 from engine.tiny_adapter import write_adapter
 from genesis_stack.engine.bindings import lib
 from genesis_stack.engine.interface import EngineError, InvalidRequestError, Token
@@ -19,7 +19,6 @@ from genesis_stack.protocol.serve_config import AdapterRef
 
 pytestmark = [pytest.mark.model, pytest.mark.asyncio(loop_scope="module")]
 
-PROMPT = "Once upon a time there was a small town by the sea, and in it lived"
 NAMES = ("", "one", "other")
 
 
@@ -71,7 +70,7 @@ async def test_an_adapter_is_llama_cpps(
     engine: LlamaEngine, smollm2: Path, adapters: dict[str, AdapterRef]
 ) -> None:
     """With its strength; and each says something else."""
-    prompt = engine.tokenize(PROMPT, add_special=True, parse_special=True)
+    prompt = engine.tokenize(STORY, add_special=True, parse_special=True)
     expected = {name: first_token(smollm2, adapters.get(name), prompt) for name in NAMES}
     assert len(set(expected.values())) > 1
     for name in NAMES:
@@ -82,8 +81,8 @@ async def test_an_adapter_is_llama_cpps(
 async def test_company_of_other_adapters_changes_nothing(engine: LlamaEngine) -> None:
     """Requests with and without adapters at the same time, of one prompt whose cells they may not share."""
     how: dict[str, Any] = {"max_tokens": 12, "top_logprobs": 5, "ignore_eos": True}
-    alone = [await ask(engine, PROMPT, adapter=name, **how) for name in NAMES]
-    together = await ask_all(*(ask(engine, PROMPT, adapter=name, **how) for name in NAMES * 2))
+    alone = [await ask(engine, STORY, adapter=name, **how) for name in NAMES]
+    together = await ask_all(*(ask(engine, STORY, adapter=name, **how) for name in NAMES * 2))
     for index, answer in enumerate(together):
         assert_same_but_for_noise(alone[index % len(NAMES)], answer)
     assert len({answer.tokens for answer in alone}) == len(NAMES)
@@ -102,7 +101,7 @@ async def test_cells_are_shared_within_an_adapter_only(engine: LlamaEngine) -> N
 async def test_an_unknown_adapter_is_refused(engine: LlamaEngine) -> None:
     """By name."""
     with pytest.raises(InvalidRequestError, match="no adapter 'third'"):
-        await ask(engine, PROMPT, adapter="third")
+        await ask(engine, STORY, adapter="third")
 
 
 @pytest.fixture

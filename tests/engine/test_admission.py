@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from waiting import eventually
 
-from engine.running import STORY, Answer, ask, at_rest, collect, request, running, until
+from engine.running import STORY, Answer, ask, at_rest, collect, request, running
 from genesis_stack.engine.interface import (
     EngineUnavailableError,
     FinishReason,
@@ -35,7 +36,7 @@ def holding(engine: LlamaEngine) -> asyncio.Task[Answer]:
 async def test_the_queue_is_bounded_by_requests(narrow: LlamaEngine) -> None:
     """Beyond it one is told when to come back; those who wait are served in their turn."""
     holder = holding(narrow)
-    await until(lambda: narrow.stats().requests_running == 1)
+    await eventually(lambda: narrow.stats().requests_running == 1)
     waiting = [await narrow.submit(request(narrow, [200 + n], max_tokens=2)) for n in range(2)]
     assert narrow.stats().requests_waiting == 2
     with pytest.raises(QueueFullError) as refused:
@@ -49,7 +50,7 @@ async def test_the_queue_is_bounded_by_requests(narrow: LlamaEngine) -> None:
 async def test_the_queue_is_bounded_by_prompt_tokens(narrow: LlamaEngine) -> None:
     """One long prompt fills it as well as many short ones."""
     holder = holding(narrow)
-    await until(lambda: narrow.stats().requests_running == 1)
+    await eventually(lambda: narrow.stats().requests_running == 1)
     stream = await narrow.submit(request(narrow, [200] * 50, max_tokens=2))
     with pytest.raises(QueueFullError):
         await narrow.submit(request(narrow, [200] * 20, max_tokens=2))
@@ -74,7 +75,7 @@ async def test_a_deadline_ends_a_running_request(narrow: LlamaEngine) -> None:
 async def test_a_deadline_ends_a_waiting_request(narrow: LlamaEngine) -> None:
     """Queueing counts; the others are not touched."""
     holder = holding(narrow)
-    await until(lambda: narrow.stats().requests_running == 1)
+    await eventually(lambda: narrow.stats().requests_running == 1)
     answer = await ask(narrow, STORY, timeout=0.02)
     assert (answer.finish, answer.usage.completion_tokens) == (FinishReason.TIMEOUT, 0)
     assert len((await holder).tokens) == 60
@@ -90,7 +91,7 @@ async def test_a_flood_of_one_client_does_not_starve_another(smollm2: Path) -> N
             order.append(client)
 
         flood = [asyncio.create_task(asking("flood", number)) for number in range(12)]
-        await until(lambda: engine.stats().requests_waiting > 8)
+        await eventually(lambda: engine.stats().requests_waiting > 8)
         await asking("single", 99)
         await asyncio.gather(*flood)
         assert order.index("single") <= 5

@@ -16,16 +16,15 @@ import PIL.Image
 import pytest
 import pytest_asyncio
 from ports import free_port
+from waiting import eventually
 
-from engine.running import ENGINE, ask, ask_all, running
+from engine.running import ENGINE, NOISE, STORY, ask, ask_all, running
 from engine.tiny_vision import write_vision_model
 from genesis_stack.engine.interface import Image, Token
 from genesis_stack.engine.llama import LlamaEngine
 
 BINARY = os.environ.get("GENESIS_LLAMA_SERVER")
 LENGTH = 16
-HESITATION = 0.7
-"""Natural-log units between two tokens that rounding may swap; `test_batching` tells where it comes from."""
 
 pytestmark = [
     pytest.mark.model,
@@ -35,7 +34,7 @@ pytestmark = [
 
 PROMPTS = [
     "The capital of France is",
-    "Once upon a time there was a small town by the sea, and in it lived",
+    STORY,
     "def fibonacci(n):\n    ",
     "Water boils at",
     "Three primary colours are",
@@ -67,10 +66,7 @@ async def llama_server(*arguments: object) -> AsyncGenerator[httpx.AsyncClient]:
     process = await asyncio.create_subprocess_exec(*argv, stdout=DEVNULL, stderr=DEVNULL)
     try:
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
-            async with asyncio.timeout(60):
-                while not await _healthy(client):
-                    assert process.returncode is None
-                    await asyncio.sleep(0.05)
+            await eventually(lambda: _healthy(client), seconds=60, pause=0.05)
             yield client
     finally:
         process.kill()
@@ -121,7 +117,7 @@ async def test_greedy_tokens_are_llama_servers(small: LlamaEngine, peer: httpx.A
         for entry, token in zip(answer.choices[0].logprobs, theirs, strict=True):
             if entry.chosen.token != token:
                 top = {other.token: other.logprob for other in entry.top}
-                assert entry.chosen.logprob - top.get(token, -99.0) < HESITATION, text
+                assert entry.chosen.logprob - top.get(token, -99.0) < NOISE, text
                 break
     print(f"{same} of {len(PROMPTS)} answers are the same in all {LENGTH} tokens")  # noqa: T201
     assert same >= len(PROMPTS) // 2

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.running import Answer, ask, ask_all, assert_same_but_for_noise, at_rest, running
+from engine.running import STORY, Answer, ask, ask_all, assert_same_but_for_noise, at_rest, running
 from genesis_stack.engine.interface import FinishReason
 from genesis_stack.engine.llama import LlamaEngine
 from genesis_stack.engine.scheduler import _WORTH_FOLLOWING
@@ -12,7 +12,7 @@ from genesis_stack.engine.scheduler import _WORTH_FOLLOWING
 pytestmark = [pytest.mark.model, pytest.mark.asyncio(loop_scope="session")]
 
 PROMPTS = [
-    "Once upon a time there was a small town by the sea, and in it lived",
+    STORY,
     "The capital of France is",
     "def fibonacci(n):\n    ",
     "Water boils at",

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from waiting import eventually
 
-from engine.running import STORY, ask, at_rest, collect, held, request, running, until
+from engine.running import STORY, ask, at_rest, collect, held, request, running
 from genesis_stack.engine.interface import FinishReason
 from genesis_stack.engine.llama import LlamaEngine
 
@@ -40,7 +41,7 @@ async def test_one_who_streams_can_leave(small: LlamaEngine) -> None:
 async def test_one_who_waits_can_leave(small: LlamaEngine) -> None:
     """A request that never had a slot ends without a token."""
     running = [asyncio.create_task(ask(small, [100 + n], max_tokens=40, ignore_eos=True)) for n in range(8)]
-    await until(lambda: len(phases(small)) == 8)
+    await eventually(lambda: len(phases(small)) == 8)
     waiting = request(small, STORY)
     stream = await small.submit(waiting)
     assert small.stats().requests_waiting == 1
@@ -135,7 +136,7 @@ async def test_a_reader_that_is_cancelled_cancels_its_request(small: LlamaEngine
     """As it happens when a client disconnects."""
     before = small.stats().requests_finished_total["cancelled"]
     task = asyncio.create_task(ask(small, STORY, max_tokens=200, ignore_eos=True))
-    await until(lambda: phases(small) == ["decode"])
+    await eventually(lambda: phases(small) == ["decode"])
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

@@ -2,15 +2,23 @@ from __future__ import annotations
 
 import asyncio
 import math
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from gguf import PoolingType
+from waiting import eventually
 
 from engine.running import ask, running
 from engine.synthetic import CONTEXT, WIDTH, write_decoder, write_encoder
-from genesis_stack.engine.interface import EngineError, EngineState, InvalidRequestError
+from genesis_stack.engine.embedder import Embedder
+from genesis_stack.engine.interface import (
+    EngineError,
+    EngineState,
+    EngineUnavailableError,
+    InvalidRequestError,
+)
 from genesis_stack.engine.llama import LlamaEngine
 from genesis_stack.protocol.serve_config import Task
 
@@ -133,3 +141,49 @@ async def test_who_no_longer_waits_is_not_computed_for(tmp_path: Path) -> None:
             await task
         assert len(await engine.embed([[7]])) == 1
         assert engine.stats().state is EngineState.READY
+
+
+async def test_inputs_that_come_after_the_end_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The engine drained while they were checked, and saves its cache now: nobody would compute them."""
+    weights = write_encoder(tmp_path / "model.gguf", PoolingType.MEAN)
+    async with running(weights, task="embedding", context=CONTEXT) as engine:
+        worker, drained, go_on = engine._worker, threading.Event(), threading.Event()
+        assert worker is not None
+
+        def save() -> None:
+            drained.set()
+            go_on.wait(30)
+
+        def check(*_: object) -> None:
+            worker.drain(0.0)
+            drained.wait(30)
+
+        monkeypatch.setattr(worker, "_save_prefixes", save)
+        monkeypatch.setattr(Embedder, "check", check)
+        with pytest.raises(EngineUnavailableError):
+            await asyncio.wait_for(engine.embed([[7], [8]]), 10)
+        go_on.set()
+
+
+async def test_when_the_engine_fails_all_inputs_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one that it failed at, and those that waited behind it."""
+    weights = write_encoder(tmp_path / "model.gguf", PoolingType.MEAN)
+    async with running(weights, task="embedding", context=CONTEXT) as engine:
+        worker, posted = engine._worker, threading.Event()
+        assert worker is not None
+
+        def hold() -> None:
+            posted.wait(30)
+
+        worker.post(hold)
+        monkeypatch.setattr(Embedder, "embed", lambda *_: 1 // 0)
+        asked = [asyncio.create_task(engine.embed([[token]])) for token in range(3)]
+        await eventually(lambda: len(worker._inbox) == 3)
+        posted.set()
+        told = await asyncio.wait_for(asyncio.gather(*asked, return_exceptions=True), 30)
+        assert [type(one) for one in told] == [ZeroDivisionError] * 3
+        await eventually(lambda: engine.state is EngineState.FAILED)

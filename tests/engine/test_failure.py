@@ -6,8 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from waiting import eventually
 
-from engine.running import STORY, ask, at_rest, collect, request, running, until
+from engine.running import STORY, ask, at_rest, collect, request, running
 from genesis_stack.engine.context import Context, DecodeError
 from genesis_stack.engine.interface import EngineError, EngineState, EngineUnavailableError, FinishReason
 from genesis_stack.engine.llama import LlamaEngine
@@ -97,11 +98,11 @@ async def test_without_free_cells_the_cache_makes_room(
 async def test_the_heart_beats_when_idle_and_when_busy(small: LlamaEngine) -> None:
     """A watchdog sees that the loop turns."""
     beat = small.heartbeat()
-    await until(lambda: small.heartbeat() > beat, seconds=5)
+    await eventually(lambda: small.heartbeat() > beat, seconds=5)
     stream = await small.submit(request(small, STORY, max_tokens=100, ignore_eos=True))
     await anext(stream)
     beat = small.heartbeat()
-    await until(lambda: small.heartbeat() > beat, seconds=5)
+    await eventually(lambda: small.heartbeat() > beat, seconds=5)
     assert small.stats().requests_running == 1
     await stream.aclose()
 
@@ -122,7 +123,7 @@ async def test_the_heart_stands_still_while_a_step_hangs(
         await asyncio.to_thread(hung.wait, 30)
         beat = engine.heartbeat()
         with pytest.raises(TimeoutError):
-            await until(lambda: engine.heartbeat() > beat, seconds=1.5)
+            await eventually(lambda: engine.heartbeat() > beat, seconds=1.5)
         assert engine.stats().requests_running == 1
         assert engine.tokenize("text", add_special=False, parse_special=False)
         go_on.set()
@@ -137,7 +138,7 @@ async def test_draining_finishes_what_was_accepted(smollm2: Path) -> None:
             await engine.submit(request(engine, [200 + n], max_tokens=6, ignore_eos=True)) for n in range(5)
         ]
         drain = asyncio.create_task(engine.drain(60.0))
-        await until(lambda: engine.stats().state is EngineState.DRAINING)
+        await eventually(lambda: engine.stats().state is EngineState.DRAINING)
         with pytest.raises(EngineUnavailableError):
             await engine.submit(request(engine, STORY))
         answers = await asyncio.gather(*map(collect, streams))
@@ -179,6 +180,7 @@ async def test_an_idle_engine_drains_at_once(smollm2: Path) -> None:
     """There is nothing to wait for."""
     async with running(smollm2) as engine:
         await asyncio.wait_for(engine.drain(3600.0), 30)
+        assert engine.stats().state is EngineState.STOPPED
 
 
 async def test_a_file_that_is_no_model_is_an_error(tmp_path: Path) -> None:

@@ -11,9 +11,9 @@ import pytest
 import pytest_asyncio
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from waiting import eventually
 
 from engine.grammars import BAD_SCHEMAS, EXPLOSIVE, MALFORMED, SCHEMAS, VALID
-from engine.running import until
 from genesis_stack.engine import bindings, grammar
 from genesis_stack.engine.gbnf import GrammarError, check_grammar
 from genesis_stack.engine.grammar import GrammarCompiler, schema_to_gbnf
@@ -119,7 +119,7 @@ async def test_a_grammar_that_never_compiles_is_given_up(monkeypatch: pytest.Mon
         assert await compiler.compile(SamplingParams()) is None
         never.set()
         monkeypatch.setattr(grammar, "COMPILE_SECONDS", 30.0)
-        await until(lambda: compiler._stuck is not None and compiler._stuck.done())
+        await eventually(lambda: compiler._stuck is not None and compiler._stuck.done())
         assert await compiler.compile(SamplingParams(grammar="root ::=")) is None
     finally:
         never.set()

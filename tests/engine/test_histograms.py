@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from waiting import eventually
 
-from engine.running import ask, at_rest, held, request, running, until
+from engine.running import ask, at_rest, held, request, running
 from genesis_stack.engine.histogram import Histogram
 from genesis_stack.engine.interface import Distribution, EngineStats
 
@@ -45,10 +46,10 @@ async def test_who_never_left_the_queue_has_only_waited(smollm2: Path) -> None:
     """A full queue shows in the queue's histogram, not in those of phases that did not happen."""
     async with running(smollm2, parallel=1) as engine:
         holder = await engine.submit(request(engine, "The sea", max_tokens=100, ignore_eos=True))
-        await until(lambda: engine.stats().requests_running == 1)
+        await eventually(lambda: engine.stats().requests_running == 1)
         waiter = await engine.submit(request(engine, "The town", **STEADY))
         await waiter.aclose()
-        await until(lambda: counts(engine.stats())[0] == 1)
+        await eventually(lambda: counts(engine.stats())[0] == 1)
         assert counts(engine.stats())[1:3] == (0, 0)
         await holder.aclose()
         await at_rest(engine)

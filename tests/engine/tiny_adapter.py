@@ -8,6 +8,8 @@ from typing import Final
 import gguf
 import numpy as np
 
+from engine.synthetic import written
+
 RANK: Final = 4
 
 
@@ -25,8 +27,4 @@ def write_adapter(path: Path, weights: Path, *, seed: int) -> Path:
             down = random.normal(0, inner**-0.5, (RANK, inner)).astype(np.float32)
             writer.add_tensor(f"{tensor.name}.lora_a", down)
             writer.add_tensor(f"{tensor.name}.lora_b", random.normal(0, 0.5, (out, RANK)).astype(np.float32))
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    return path
+    return written(writer, path)

@@ -11,6 +11,8 @@ from typing import Final, NamedTuple
 import gguf
 import numpy as np
 
+from engine.synthetic import written
+
 WIDTH: Final = 64
 HEADS: Final = 4
 KV_HEADS: Final = 2
@@ -103,7 +105,7 @@ def _write_text(path: Path) -> Path:
         weights.matrix(f"{block}.ffn_gate.weight", FEED_FORWARD, WIDTH)
         weights.matrix(f"{block}.ffn_up.weight", FEED_FORWARD, WIDTH)
         weights.matrix(f"{block}.ffn_down.weight", WIDTH, FEED_FORWARD)
-    return _written(writer, path)
+    return written(writer, path)
 
 
 def _add_vocabulary(writer: gguf.GGUFWriter) -> None:
@@ -146,7 +148,7 @@ def _write_projector(path: Path) -> Path:
     weights.norm("v.post_ln", WIDTH, bias=True)
     weights.linear("mm.0", merged, merged)
     weights.linear("mm.2", WIDTH, merged)
-    return _written(writer, path)
+    return written(writer, path)
 
 
 def _write_gemma_text(path: Path) -> Path:
@@ -178,7 +180,7 @@ def _write_gemma_text(path: Path) -> Path:
         weights.matrix(f"{block}.ffn_gate.weight", FEED_FORWARD, WIDTH)
         weights.matrix(f"{block}.ffn_up.weight", FEED_FORWARD, WIDTH)
         weights.matrix(f"{block}.ffn_down.weight", WIDTH, FEED_FORWARD)
-    return _written(writer, path)
+    return written(writer, path)
 
 
 def _write_gemma_projector(path: Path) -> Path:
@@ -199,7 +201,7 @@ def _write_gemma_projector(path: Path) -> Path:
     weights.norm("v.post_ln", WIDTH, bias=True)
     weights.matrix("mm.input_projection.weight", WIDTH, WIDTH)
     writer.add_tensor("mm.soft_emb_norm.weight", np.full(WIDTH, WIDTH**0.5, np.float32))  # as loud as text
-    return _written(writer, path)
+    return written(writer, path)
 
 
 def _vision_writer(path: Path, projector: str) -> gguf.GGUFWriter:
@@ -219,11 +221,3 @@ def _vision_writer(path: Path, projector: str) -> gguf.GGUFWriter:
     writer.add_vision_image_mean([0.5, 0.5, 0.5])
     writer.add_vision_image_std([0.5, 0.5, 0.5])
     return writer
-
-
-def _written(writer: gguf.GGUFWriter, path: Path) -> Path:
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    return path

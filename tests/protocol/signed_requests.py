@@ -6,7 +6,7 @@ import base64
 import hashlib
 import hmac
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
@@ -91,6 +91,11 @@ def signed_over(head: Head, base: bytes, label: bytes) -> Head:
     mac = base64.b64encode(hmac.digest(SECRET, base, "sha256"))
     others = tuple(field for field in head.headers if field[0] != b"signature")
     return replace(head, headers=(*others, (b"signature", label + b"=:" + mac + b":")))
+
+
+def headers_of(fields: Mapping[str, str]) -> tuple[tuple[bytes, bytes], ...]:
+    """Header fields as a server reads them."""
+    return tuple((name.lower().encode(), value.encode()) for name, value in fields.items())
 
 
 def takes(head: Head) -> bool:

@@ -89,6 +89,40 @@ def test_a_change_shows_at_its_line(
     assert broken.line == breaks_at + offset
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"segment": ["a"]},
+        {"seq": "1"},
+        {"seq": True},
+        {"kind": {}},
+        {"time": None},
+        {"prev": [ORIGIN]},
+        {"lost": "many"},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("at", [0, 3])
+def test_a_record_that_no_server_writes_is_a_break(
+    lines: list[bytes], odd: dict[str, object], at: int
+) -> None:
+    """Whoever can write the file can seal anything: it is told with its line, whatever it is."""
+    lines[at] = Segment(ORIGIN).seal("start", NOW, odd)
+    broken = verify(lines).broken
+    assert broken is not None
+    assert broken.line == at + 1
+    assert next(iter(odd)) in broken.reason
+
+
+def test_json_that_is_too_deep_to_read_is_a_break(lines: list[bytes]) -> None:
+    """A line like any other."""
+    body = b'{"audit":1,"deep":' + b"[" * 100_000
+    lines[2] = body + b',"hash":"' + hashlib.sha256(body).hexdigest().encode() + b'"}\n'
+    broken = verify(lines).broken
+    assert broken is not None
+    assert broken.line == 3
+
+
 def test_a_removed_run_shows(lines: list[bytes]) -> None:
     """The next one names what is gone."""
     last = verify(lines).head

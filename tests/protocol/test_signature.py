@@ -25,6 +25,7 @@ from signed_requests import (
     SECRET,
     Message,
     base_by_library,
+    headers_of,
     label_of,
     now,
     requests,
@@ -123,15 +124,14 @@ def test_the_two_fields_must_belong_together(field: bytes) -> None:
 def test_what_we_sign_is_read_quickly() -> None:
     """Its spelling is the usual one."""
     fields = sign(Head("POST", b"test", b"/"), BODY, key_id=KEY_ID, secret=SECRET)
-    lines = tuple((name.lower().encode(), value.encode()) for name, value in fields.items())
-    assert signature._usual_input(Head("POST", b"test", b"/", lines)) is not None
+    assert signature._usual_input(Head("POST", b"test", b"/", headers_of(fields))) is not None
 
 
 @pytest.mark.parametrize("field", [0, 1, 2])
 def test_a_field_of_any_length_costs_little(field: int) -> None:
     """What is too long is refused before it is read."""
     fields = sign(Head("POST", b"test", b"/"), BODY, key_id=KEY_ID, secret=SECRET)
-    lines = [(name.lower().encode(), value.encode()) for name, value in fields.items()]
+    lines = list(headers_of(fields))
     assert takes(Head("POST", b"test", b"/", tuple(lines)))
     name, value = lines[field]
     lines[field] = (name, value + b" " * 5000)
@@ -158,8 +158,7 @@ def test_a_signature_says_what_it_was_told_to() -> None:
     signed = []
     for options in (told, {}, {}):
         fields = sign(Head("POST", b"test", b"/"), BODY, key_id=KEY_ID, secret=SECRET, **options)
-        lines = tuple((name.lower().encode(), value.encode()) for name, value in fields.items())
-        signed.append(verify(Head("POST", b"test", b"/", lines), secret_of))
+        signed.append(verify(Head("POST", b"test", b"/", headers_of(fields)), secret_of))
     assert signed[0] == Signed(KEY_ID, created, "n1", DIGEST)
     assert len({one.nonce for one in signed}) == 3
 
@@ -168,7 +167,7 @@ def test_a_signature_is_good_for_its_window(monkeypatch: pytest.MonkeyPatch) -> 
     """And five seconds before it, for clocks that are ahead."""
     created = now()
     fields = sign(Head("GET", b"test", b"/"), b"", key_id=KEY_ID, secret=SECRET, created=created)
-    head = Head("GET", b"test", b"/", tuple((n.lower().encode(), v.encode()) for n, v in fields.items()))
+    head = Head("GET", b"test", b"/", headers_of(fields))
     for second, good in ((-6, False), (-5, True), (0, True), (305, True), (306, False)):
         monkeypatch.setattr(signature.time, "time", lambda time=created + second: time)
         assert takes(head) is good, second
@@ -181,8 +180,7 @@ def library_signed(options: Mapping[str, Any]) -> Head:
     signer = HTTPMessageSigner(signature_algorithm=algorithms.HMAC_SHA256, key_resolver=keys)
     common = {"key_id": KEY_ID, "nonce": "n", "covered_component_ids": COVERED, "use_existing_digest": True}
     signer.sign(message, **common | dict(options))
-    lines = tuple((name.lower().encode(), value.encode()) for name, value in message.headers.items())
-    return Head("POST", b"test", b"/", lines)
+    return Head("POST", b"test", b"/", headers_of(message.headers))
 
 
 @pytest.mark.parametrize(
@@ -211,10 +209,11 @@ def test_an_unknown_key_is_refused_like_a_wrong_signature() -> None:
     """Although its signature is computed: with what, nobody knows."""
     head = library_signed({})
     assert verify(head, secret_of).key_id == KEY_ID
-    with pytest.raises(SignatureError, match="does not hold, or the key is unknown"):
+    with pytest.raises(SignatureError) as unknown:
         verify(head, lambda _: None)
-    with pytest.raises(SignatureError, match="does not hold, or the key is unknown"):
+    with pytest.raises(SignatureError) as wrong:
         verify(head, lambda _: b"another")
+    assert str(unknown.value) == str(wrong.value)
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from serving import MODEL
+from serving import MODEL, serve_config
 
 from genesis_stack import durable
 from genesis_stack.protocol.access import (
@@ -21,6 +22,7 @@ from genesis_stack.protocol.access import (
     KeySlot,
 )
 from genesis_stack.protocol.keys import ClientKey
+from genesis_stack.protocol.serve_config import ServeConfig
 
 LONG_AGO = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 BEARER = KeySlot(expires=None, secret=None)
@@ -63,6 +65,10 @@ class AccessFiles:
     def section(self) -> dict[str, Any]:
         """The parts of a server's config that lead here."""
         return {"access": {"directory": str(self.directory)}, "secrets": str(self.secrets)}
+
+    def config(self, weights: Path) -> ServeConfig:
+        """The whole config of a server that these files let in."""
+        return ServeConfig.model_validate_json(json.dumps(serve_config(weights) | self.section()))
 
     def declare(self, name: str, **fields: Any) -> None:
         """Declare a client, or change it."""

@@ -8,8 +8,7 @@ import re
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPResponse
@@ -21,15 +20,6 @@ from serving import MODEL, serve_config
 
 PROGRAM = Path(__file__).with_name("serve_scripted.py")
 CHAT = {"model": MODEL, "messages": [{"role": "user", "content": "x"}]}
-
-
-def until(condition: Callable[[], Any], seconds: float = 20) -> Any:
-    """The condition's first true value."""
-    deadline = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < deadline, "it never came true"
-        time.sleep(0.02)
-    return value
 
 
 @dataclass

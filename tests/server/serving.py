@@ -25,8 +25,8 @@ MODEL = "scripted"
 ENGINE: Final[Mapping[str, Any]] = {
     "context": 2048,
     "parallel": 4,
-    "threads": 0,
-    "threads_batch": 0,
+    "threads": 2,
+    "threads_batch": 2,
     "batch": 512,
     "kv_cache": "f16",
     "flash_attention": True,

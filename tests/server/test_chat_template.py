@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator
 from dataclasses import replace
 
@@ -10,7 +11,7 @@ import pytest
 from scripted_engine import CONTROL_TOKENS, ScriptedEngine
 
 from genesis_stack.engine import template_process
-from genesis_stack.engine.chat_template import CHATML, ChatTemplate
+from genesis_stack.engine.chat_template import ChatTemplate
 from genesis_stack.engine.template_process import TemplateError, TemplateProcess
 
 ENGINE = ScriptedEngine()
@@ -77,7 +78,7 @@ async def test_a_hostile_template_harms_nobody(
     """It is refused or killed within its time; the loop goes on meanwhile, and so does the next template."""
     monkeypatch.setattr(template_process, "RENDER_TIMEOUT_S", 1.0)
     template = template_of(process, source)
-    ticks = 0
+    ticks, started = 0, time.monotonic()
 
     async def tick() -> None:
         nonlocal ticks
@@ -89,6 +90,7 @@ async def test_a_hostile_template_harms_nobody(
     with pytest.raises(TemplateError):
         await template.render(USER)
     ticking.cancel()
+    assert ticks >= 10 * int(time.monotonic() - started)
     monkeypatch.undo()
     assert (await template_of(process, None).render(USER)).text.startswith("<|im_start|>")
 
@@ -140,6 +142,8 @@ async def test_the_first_token_is_not_doubled(process: TemplateProcess) -> None:
     assert asked == [(True, True), (False, True)]
 
 
-def test_the_fallback_knows_only_roles_and_contents() -> None:
-    """It needs no tools, so that these are taught in words."""
-    assert "tools" not in CHATML
+async def test_the_fallback_knows_only_roles_and_contents(process: TemplateProcess) -> None:
+    """Of tools it says nothing, so that these are taught in words."""
+    template = template_of(process, None)
+    told = await template.render(USER, tools=[{"type": "function", "function": {"name": "weather"}}])
+    assert told.text == (await template.render(USER)).text

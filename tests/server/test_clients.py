@@ -17,11 +17,10 @@ from http_message_signatures import HTTPMessageSigner, MappingKeyResolver, algor
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scripted_engine import ScriptedEngine
-from serving import MODEL, Serve, Served, serve_config, serving
+from serving import MODEL, Serve, Served, serving
 
 from genesis_stack.protocol.access import KeySlot
 from genesis_stack.protocol.keys import ClientKey
-from genesis_stack.protocol.serve_config import ServeConfig
 from genesis_stack.protocol.signature import CLOCK_SKEW, COVERED
 from genesis_stack.protocol.signing import Head, sign
 from genesis_stack.server.errors import HttpError, UnauthorizedError
@@ -44,8 +43,7 @@ def files(tmp_path: Path) -> AccessFiles:
 @pytest.fixture
 async def serve(files: AccessFiles, weights: Path) -> AsyncGenerator[Serve]:
     """Serve to declared clients alone."""
-    config = ServeConfig.model_validate_json(json.dumps(serve_config(weights) | files.section()))
-    async with serving(config) as serve:
+    async with serving(files.config(weights)) as serve:
         yield serve
 
 

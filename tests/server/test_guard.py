@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import contextlib
 import io
-import json
 import sys
 import zlib
 from collections.abc import AsyncGenerator, Iterator
@@ -132,8 +131,7 @@ async def policed(tmp_path: Path, weights: Path) -> AsyncGenerator[tuple[Served,
     """A server with a client for each policy, and what each of them sends."""
     files = AccessFiles(tmp_path)
     files.write()
-    config = ServeConfig.model_validate_json(json.dumps(serve_config(weights) | files.section()))
-    async with serving(config) as serve:
+    async with serving(files.config(weights)) as serve:
         served = await serve(ScriptedEngine())
         senders = {}
         for name in ("off", "flag", "block"):

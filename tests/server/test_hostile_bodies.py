@@ -7,7 +7,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from live import CHAT, Live, live, post, until
+from live import CHAT, Live, live, post
+from waiting import until
 
 PATH = "/v1/chat/completions"
 MESSAGES = b'"messages":[{"role":"user","content":"x"}]'
@@ -71,7 +72,7 @@ def test_a_fault_shows_its_request_id_only(tmp_path: Path) -> None:
 def test_why_a_model_failed_is_for_this_machine(tmp_path: Path) -> None:
     """The reason may name files of the host: who comes through a proxy learns the state alone."""
     with live(tmp_path, behaviour="broken") as server:
-        until(lambda: "failed" in httpx.get(f"{server.url}/health").text)
+        until(lambda: "failed" in httpx.get(f"{server.url}/health").text, "its failure")
         assert "no such tensor" in httpx.get(f"{server.url}/health").json()["reason"]
         passed_on = httpx.get(f"{server.url}/health", headers={"x-forwarded-for": "203.0.113.9"})
         assert passed_on.json()["status"] == "failed"

@@ -15,6 +15,7 @@ from live import CHAT, Live, Wire, live, post
 PATH = "/v1/chat/completions"
 BODY = json.dumps(CHAT).encode()
 TIMEOUT_S = 1.0
+BODY_RATE = 5000
 HEADER_BYTES = 4096
 PLACES = 40
 
@@ -23,7 +24,12 @@ PLACES = 40
 def server(tmp_path_factory: pytest.TempPathFactory) -> Generator[Live]:
     """One server with short deadlines and few places."""
     directory = tmp_path_factory.mktemp("live")
-    bounds = {"receive_timeout_s": TIMEOUT_S, "max_header_bytes": HEADER_BYTES, "max_connections": PLACES}
+    bounds = {
+        "receive_timeout_s": TIMEOUT_S,
+        "min_body_rate": BODY_RATE,
+        "max_header_bytes": HEADER_BYTES,
+        "max_connections": PLACES,
+    }
     with live(directory, limits={"max_body_bytes": 10_000}, **bounds) as server:
         yield server
 
@@ -92,10 +98,13 @@ def test_a_byte_now_and_then_earns_no_time(server: Live, before: bytes) -> None:
 def test_a_steady_large_body_has_the_time_it_needs(server: Live) -> None:
     """Longer than the deadline for half a body, for each part of it earns more."""
     body = json.dumps(CHAT | {"padding": "x" * 9000}).encode()
+    started = time.monotonic()
     wire = server.wire(post(PATH, b"", b"connection: close", length=len(body)))
-    wire.send(body[:1000])
-    time.sleep(0.3)
-    assert wire.send(body[1000:]).answer().status == 200
+    for begin in range(0, len(body), 3000):
+        wire.send(body[begin : begin + 3000])
+        time.sleep(0.4)  # the pace of a slow line
+    assert time.monotonic() - started > TIMEOUT_S
+    assert wire.answer().status == 200
 
 
 HOST = b"host: test\r\n"

@@ -6,6 +6,7 @@ import base64
 import io
 import random
 from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -75,22 +76,28 @@ def _config(weights: Path, projector: Path | None) -> ServeConfig:
     return config.model_copy(update={"guard": guard})
 
 
+@asynccontextmanager
+async def served(config: ServeConfig, engine: LlamaEngine) -> AsyncGenerator[Client]:
+    """A client of a model that is served with this engine."""
+
+    async def factory(_config: ServeConfig) -> Engine:
+        return engine
+
+    model = ServedModel(config, "c" * 64, InProcess())
+    await model.load(factory)
+    transport = httpx.ASGITransport(App(model), client=("192.0.2.1", 1))
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as http:
+        yield Client(http, engine)
+    await model.drain(0)
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def client(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Client]:
     """A client of the tiny vision model."""
     files = write_vision_model(tmp_path_factory.mktemp("vision"))
     config = _config(files.weights, files.projector)
-    engine = LlamaEngine(config)
-
-    async def factory(_config: ServeConfig) -> Engine:
-        return engine
-
-    served = ServedModel(config, "c" * 64, InProcess())
-    await served.load(factory)
-    transport = httpx.ASGITransport(App(served), client=("192.0.2.1", 1))
-    async with httpx.AsyncClient(transport=transport, base_url="http://test") as http:
-        yield Client(http, engine)
-    await served.drain(0)
+    async with served(config, LlamaEngine(config)) as client:
+        yield client
 
 
 async def test_the_answer_is_the_engines(client: Client) -> None:
@@ -177,16 +184,8 @@ async def test_what_is_no_proper_image_is_refused(client: Client, urls: list[str
 async def test_a_text_model_refuses_images(smollm2: Path) -> None:
     """With the reason."""
     async with running(smollm2) as engine:
-        config = _config(smollm2, None)
-
-        async def factory(_config: ServeConfig) -> Engine:
-            return engine
-
         await ask(engine, "Hello")
-        served = ServedModel(config, "c" * 64, InProcess())
-        await served.load(factory)
-        transport = httpx.ASGITransport(App(served), client=("192.0.2.1", 1))
-        async with httpx.AsyncClient(transport=transport, base_url="http://test") as http:
-            response = await Client(http, engine).chat(url(picture()))
+        async with served(_config(smollm2, None), engine) as client:
+            response = await client.chat(url(picture()))
         assert response.status_code == 400
         assert "text only" in response.json()["error"]["message"]

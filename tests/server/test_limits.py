@@ -13,25 +13,15 @@ from typing import Any
 import httpx
 import pytest
 from access_files import AccessFiles, bearer
+from clock import Clock
 from scripted_engine import ScriptedEngine, saying
-from serving import MODEL, Serve, Served, serve_config, serving
+from serving import MODEL, Serve, Served, serving
+from waiting import eventually
 
 from genesis_stack.engine.interface import Delta, EngineUnavailableError, GenerationRequest
-from genesis_stack.protocol.serve_config import ServeConfig
 
 PROMPT = "four"
 """As a completion's prompt it is four tokens of the scripted engine, whose answers are two more."""
-
-
-class Clock:
-    """Time that passes when told to."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        """Now."""
-        return self.now
 
 
 @pytest.fixture
@@ -44,8 +34,7 @@ def files(tmp_path: Path) -> AccessFiles:
 async def serve(files: AccessFiles, weights: Path) -> AsyncGenerator[Serve]:
     """Serve to declared clients alone."""
     files.write()
-    config = ServeConfig.model_validate_json(json.dumps(serve_config(weights) | files.section()))
-    async with serving(config) as serve:
+    async with serving(files.config(weights)) as serve:
         yield serve
 
 
@@ -101,8 +90,7 @@ async def test_a_thousand_at_once_use_exactly_the_tokens(served: Served, files: 
     served.engine.script = waiting
     me = client(files, tokens_per_minute=1234)
     asking = [asyncio.create_task(complete(served, me)) for _ in range(1000)]
-    while sum(task.done() for task in asking) < 1000 - 123:  # noqa: ASYNC110 -- nobody tells
-        await asyncio.sleep(0.01)
+    await eventually(lambda: sum(task.done() for task in asking) >= 1000 - 123)
     release.set()
     answers = await asyncio.gather(*asking)
     assert Counter(answer.status_code for answer in answers) == {200: 123, 429: 877}
@@ -120,7 +108,7 @@ async def test_a_client_that_leaves_pays_for_what_was_done(served: Served, files
 
     async def endless(request: GenerationRequest) -> AsyncGenerator[Delta]:
         yield Delta(0, "one", tokens=(0,))
-        await asyncio.sleep(3600)
+        await asyncio.Event().wait()
         del request
 
     served.engine.script = endless
@@ -232,8 +220,7 @@ async def test_requests_at_a_time_are_bounded(served: Served, files: AccessFiles
     served.engine.script = waiting
     me = client(files, concurrent=2)
     running = [asyncio.create_task(complete(served, me)) for _ in range(2)]
-    while len(served.engine.requests) < 2:  # noqa: ASYNC110 -- nobody tells
-        await asyncio.sleep(0)
+    await eventually(lambda: len(served.engine.requests) == 2)
     refused = await asyncio.wait_for(complete(served, me), 5)
     assert refused.status_code == 429
     release.set()

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from scripted_engine import ScriptedEngine, saying
 from serving import serving
+from terminal import Terminal
 
 from genesis_stack.engine.interface import EngineState, FinishReason
 from genesis_stack.protocol.serve_config import LogsConfig, ServeConfig
@@ -22,14 +23,6 @@ from genesis_stack.server.journal import Journal
 
 INFO = LogsConfig(level="info", content=False)
 PROMPT = "the colour of the garden gate"
-
-
-class Terminal(io.StringIO):
-    """A stream that says it is one."""
-
-    def isatty(self) -> bool:
-        """It is."""
-        return True
 
 
 @pytest.fixture(autouse=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import AsyncGenerator
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,10 +10,13 @@ from pathlib import Path
 import httpx
 import pytest
 from access_files import AccessFiles, bearer
+from connection import Connection
+from documented_metrics import PAGE, documented
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 from prometheus_client.parser import text_string_to_metric_families as prometheus
 from scripted_engine import ScriptedEngine, saying
 from serving import MODEL, Serve, Served, serving
+from waiting import eventually
 
 from genesis_stack.engine.interface import (
     Delta,
@@ -28,17 +30,9 @@ from genesis_stack.engine.interface import (
 from genesis_stack.protocol.serve_config import AccessConfig, ServeConfig
 from genesis_stack.server.admission import Admission
 
-PAGE = Path(__file__).parents[2] / "docs/metrics.md"
 OPENMETRICS = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5"
 
 Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
-
-
-def documented() -> dict[str, tuple[str, frozenset[str]]]:
-    """Name to type and labels, from the page's tables of what a server exports."""
-    servers = PAGE.read_text(encoding="utf-8").partition("\n## The host\n")[0]
-    rows = re.findall(r"^\| `([\w:]+)` \| (\w+) \| (.*?) \|", servers, re.MULTILINE)
-    return {name: (kind, frozenset(re.findall(r"`(\w+)`", labels))) for name, kind, labels in rows}
 
 
 async def exported(served: Served) -> dict[str, tuple[str, frozenset[str]]]:
@@ -128,15 +122,20 @@ async def test_a_request_that_timed_out_has_no_latency(serve: Serve) -> None:
 
 async def test_a_stream_that_breaks_is_an_error(serve: Serve) -> None:
     """Its head said 200 before anything was wrong; its reader got an error all the same."""
+    seen = asyncio.Event()
 
     async def broken(_: GenerationRequest) -> AsyncGenerator[Delta]:
         yield Delta(0, "Hel", tokens=(0,))
-        await asyncio.sleep(0.05)
+        await seen.wait()
         usage, timings = Usage(1, 1, 0), Timings(0.0, 0.0, 0.0)
         yield Delta(0, "", finish=FinishReason.ERROR, usage=usage, timings=timings)
 
     served = await serve(ScriptedEngine(broken))
-    assert (await served.chat(stream=True)).status_code == 200
+    connection = Connection(served)
+    await eventually(lambda: b"Hel" in connection.body)
+    seen.set()
+    await connection.task
+    assert connection.status == 200
     series = await scraped(served)
     chats = {"route": "/v1/chat/completions"}
     assert value(series, "genesis_http_requests_total", **chats, status="500") == 1.0

@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Generator
 from pathlib import Path
 
@@ -18,6 +17,7 @@ import pytest
 from openai import AsyncOpenAI, OpenAI
 from openai.types.chat import ChatCompletionToolParam
 from serving import serve_config
+from waiting import eventually, until
 
 pytestmark = pytest.mark.model
 
@@ -53,10 +53,7 @@ def url(smollm2: Path, tmp_path_factory: pytest.TempPathFactory) -> Generator[st
         argv = [sys.executable, "-m", "genesis_stack.server.main", "--config", str(config), "--fd", str(fd)]
         process = subprocess.Popen(argv, pass_fds=[fd], stderr=subprocess.PIPE, text=True)
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        deadline = time.monotonic() + 60
-        while httpx.get(f"{url}/health", timeout=60).status_code != 200:
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        until(lambda: httpx.get(f"{url}/health", timeout=60).status_code == 200, "ready", seconds=60)
         yield url
         process.send_signal(signal.SIGTERM)
         _, stderr = process.communicate(timeout=60)
@@ -212,6 +209,9 @@ async def test_many_at_once(url: str) -> None:
             *(stay(client, number) for number in range(8)), leave(client), leave(client)
         )
         assert all(texts)
-    async with httpx.AsyncClient() as http, asyncio.timeout(20):
-        while (await http.get(f"{url}/slots")).json():  # noqa: ASYNC110 -- the condition is another process's
-            await asyncio.sleep(0.05)
+    async with httpx.AsyncClient() as http:
+
+        async def at_rest() -> bool:
+            return (await http.get(f"{url}/slots")).json() == []
+
+        await eventually(at_rest, seconds=20, pause=0.05)

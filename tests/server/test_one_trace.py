@@ -11,7 +11,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from serving import MODEL
-from test_tracing import spans_in
+from span_files import spans_in
 
 from genesis_stack.client import LocalLLMClient
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import socket
 import subprocess
@@ -13,69 +12,15 @@ from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
-from serving import MODEL, serve_config
+from live import CHAT, PROGRAM
+from serving import serve_config
+from supervised import Program
+from waiting import until
 
 from genesis_stack.server.config_file import ConfigFile
-
-ESTABLISHED, LISTEN = "01", "0A"
-PROGRAM = Path(__file__).with_name("serve_scripted.py")
-CHAT = {"model": MODEL, "messages": [{"role": "user", "content": "x"}]}
-
-
-def until(condition: Callable[[], Any], seconds: float = 20) -> Any:
-    """The condition's first true value."""
-    deadline = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < deadline, "it never came true"
-        time.sleep(0.02)
-    return value
-
-
-class Program:
-    """A running server on a listening socket that the test keeps, like a service manager does."""
-
-    def __init__(self, config: Path, behaviour: str = "", **environment: str) -> None:
-        self.listener = socket.create_server(("127.0.0.1", 0), backlog=64)
-        self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
-        self._config = config
-        self._environment = {**os.environ, "SCRIPTED": behaviour, **environment}
-        self.process = self.start()
-
-    def start(self) -> subprocess.Popen[str]:
-        """Start it (again) with `--fd`."""
-        fd = self.listener.fileno()
-        argv = [sys.executable, str(PROGRAM), "--config", str(self._config), "--fd", str(fd)]
-        self.process = subprocess.Popen(
-            argv, pass_fds=[fd], env=self._environment, stderr=subprocess.PIPE, text=True
-        )
-        return self.process
-
-    def health(self) -> tuple[int, str]:
-        """Status code and status."""
-        response = httpx.get(f"{self.url}/health", timeout=20)
-        return response.status_code, response.json()["status"]
-
-    def connections(self) -> tuple[int, int]:
-        """How many are accepted, and how many wait for that: /proc/net/tcp has both."""
-        port = f":{self.listener.getsockname()[1]:04X}"
-        lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()]
-        ours = [line for line in lines if line[1].endswith(port)]
-        (waiting,) = (int(line[4].split(":")[1], 16) for line in ours if line[3] == LISTEN)
-        return sum(line[3] == ESTABLISHED for line in ours) - waiting, waiting
-
-    def until_ready(self) -> None:
-        """Wait for it."""
-        until(lambda: self.health() == (200, "ready"))
-
-    def end(self) -> tuple[int, str]:
-        """Exit code and stderr after SIGTERM."""
-        self.process.send_signal(signal.SIGTERM)
-        _, stderr = self.process.communicate(timeout=30)
-        return self.process.returncode, stderr
 
 
 @pytest.fixture
@@ -129,7 +74,7 @@ def test_sigterm_while_it_loads_ends_at_once(loading: Program) -> None:
     """Who waits is told to come back, to the next process."""
     with ThreadPoolExecutor() as pool:
         waiting = pool.submit(httpx.post, f"{loading.url}/v1/chat/completions", json=CHAT, timeout=20)
-        until(lambda: loading.connections() == (1, 0))
+        until(lambda: loading.connections() == (1, 0), "the request")
         loading.process.send_signal(signal.SIGTERM)
         assert loading.process.wait(timeout=10) == 0
         assert waiting.result().status_code == 503
@@ -158,9 +103,9 @@ def test_a_request_on_an_accepted_connection_is_answered(start: Callable[..., Pr
     """Also when the signal comes first: what was accepted cannot go back to the backlog."""
     program = start()
     program.until_ready()
-    until(lambda: program.connections() == (0, 0))
+    until(lambda: program.connections() == (0, 0), "no connection")
     with closing(socket.create_connection(program.listener.getsockname())) as connection:
-        until(lambda: program.connections() == (1, 0))
+        until(lambda: program.connections() == (1, 0), "the connection")
         program.process.send_signal(signal.SIGTERM)
         connection.sendall(b"GET /v1/models HTTP/1.1\r\nhost: x\r\n\r\n")
         assert connection.makefile("rb").read().startswith(b"HTTP/1.1 200")
@@ -176,7 +121,7 @@ def test_a_connection_during_the_drain_waits_for_the_next_process(start: Callabl
         lines = response.iter_lines()
         next(lines)
         program.process.send_signal(signal.SIGTERM)
-        until(lambda: _stops_accepting(program))
+        until(lambda: _stops_accepting(program), "the drain")
         with closing(socket.create_connection(program.listener.getsockname())) as waiting:
             waiting.sendall(b"GET /v1/models HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
             assert "data: [DONE]" in list(lines)
@@ -206,7 +151,7 @@ def test_systemd_s_sockets_are_taken_over(config_path: Path) -> None:
             stderr=subprocess.PIPE,
         )
         url = f"http://127.0.0.1:{listener.getsockname()[1]}/health"
-        until(lambda: httpx.get(url, timeout=20).status_code == 200)
+        until(lambda: httpx.get(url, timeout=20).status_code == 200, "ready")
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=30)
         assert process.returncode == 0
@@ -254,7 +199,7 @@ def _messages_until(channel: socket.socket, wanted: str) -> list[str]:
 def test_a_failed_engine_is_shown_and_ends_the_process(start: Callable[..., Program], behaviour: str) -> None:
     """`failed` for a moment, so that who waits learns why; then exit code 1, for the manager to restart."""
     program = start(behaviour)
-    until(lambda: program.health() == (503, "failed"))
+    until(lambda: program.health() == (503, "failed"), "its failure")
     _, stderr = program.process.communicate(timeout=30)
     assert program.process.returncode == 1
     assert behaviour != "broken" or "no such tensor" in stderr
@@ -294,6 +239,14 @@ def test_a_model_file_without_a_size_has_any(config_path: Path) -> None:
     config["weights"]["size"] = None
     config_path.write_text(json.dumps(config))
     assert ConfigFile.read(config_path).config.weights.size is None
+
+
+def test_a_configuration_of_an_older_version_is_read(config_path: Path) -> None:
+    """A rollback starts it: what it lacks is as it was before there was a field."""
+    config = json.loads(config_path.read_text())
+    config["engine"].pop("spin_count", None)
+    config_path.write_text(json.dumps(config))
+    assert ConfigFile.read(config_path).config.engine.spin_count == 1000
 
 
 @pytest.mark.parametrize(
@@ -373,7 +326,7 @@ def test_half_a_body_does_not_hold_up_the_end(start: Callable[..., Program]) -> 
     with closing(socket.create_connection(program.listener.getsockname())) as connection:
         connection.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n")
         connection.sendall(b"content-type: application/json\r\n\r\n{")
-        until(lambda: program.connections() == (1, 0))
+        until(lambda: program.connections() == (1, 0), "the connection")
         program.process.send_signal(signal.SIGTERM)
         assert program.process.wait(timeout=7) == 0
         assert connection.makefile("rb").read().startswith(b"HTTP/1.1 408")

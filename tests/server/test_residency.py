@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from scripted_engine import ScriptedEngine, saying
 from serving import MODEL, InProcess, Served
+from waiting import eventually
 
 from genesis_stack.engine.interface import Delta, EngineState, EngineUnavailableError, GenerationRequest
 from genesis_stack.protocol.serve_config import ResidencyConfig, ServeConfig
@@ -19,13 +20,6 @@ from genesis_stack.server.app import App
 from genesis_stack.server.served_model import ServedModel
 
 COUNTED = "llamacpp:tokens_predicted_total 40.0"
-
-
-async def until(condition: Callable[[], Any], seconds: float = 10) -> None:
-    """Wait for it."""
-    async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110 -- any condition
-            await asyncio.sleep(0.005)
 
 
 @dataclass
@@ -37,6 +31,7 @@ class Coming:
     script: Any = field(default_factory=lambda: saying("Hel", "lo."))
     refusal: Exception | None = None
     gate: asyncio.Event = field(default_factory=asyncio.Event)
+    loads: int = 0
     model: ServedModel = field(init=False)
 
     async def start(self) -> Served:
@@ -47,6 +42,7 @@ class Coming:
         return Served(App(self.model), self.engines[0])
 
     async def _make(self, _config: ServeConfig) -> ScriptedEngine:
+        self.loads += 1
         await self.gate.wait()
         if self.refusal is not None:
             raise self.refusal
@@ -56,6 +52,14 @@ class Coming:
     def is_in_memory(self) -> bool:
         """Whether its latest engine has not been let go."""
         return not self.engines[-1].drained
+
+    def takes_requests(self) -> bool:
+        """Whether who comes now gets in, instead of waiting."""
+        return self.model._residency._open.is_set()
+
+    def is_wanted(self) -> bool:
+        """Whether it is loaded again, or about to be."""
+        return self.loads > len(self.engines)
 
     def has_left(self) -> bool:
         """Whether it is unloaded for good."""
@@ -101,7 +105,7 @@ async def test_an_idle_model_leaves_and_the_next_request_only_waits(coming: Make
     """All that come meanwhile are answered by one load."""
     one = coming()
     served = await one.start()
-    await until(one.has_left)
+    await eventually(one.has_left)
     answers = await asyncio.gather(*(served.chat() for _ in range(8)))
     assert {answer.status_code for answer in answers} == {200}
     assert len(one.engines) == 2
@@ -111,7 +115,7 @@ async def test_looking_does_not_wake_it(coming: Make) -> None:
     """Health is 200 and `unloaded`; what was known of the model still is."""
     one = coming()
     served = await one.start()
-    await until(one.has_left)
+    await eventually(one.has_left)
     health = await served.http.get("/health")
     assert (health.status_code, health.json()["status"]) == (200, "unloaded")
     assert (await served.http.get("/props")).json()["state"] == "unloaded"
@@ -122,7 +126,7 @@ async def test_looking_does_not_wake_it(coming: Make) -> None:
     assert "genesis_model_loaded 0.0" in metrics
     refused = await served.post("/v1/chat/completions", {"model": MODEL, "messages": []})
     assert refused.status_code == 400
-    await asyncio.sleep(0.05)
+    await asyncio.sleep(0.05)  # so long nothing happens
     assert len(one.engines) == 1
 
 
@@ -130,11 +134,11 @@ async def test_counters_go_on_over_an_unload(coming: Make) -> None:
     """A fall would read as a restart to Prometheus."""
     one = coming()
     served = await one.start()
-    await until(one.has_left)
+    await eventually(one.has_left)
     assert "llamacpp:tokens_predicted_total 20.0" in (await served.http.get("/metrics")).text
     await served.chat()
     assert COUNTED in (await served.http.get("/metrics")).text
-    await until(one.has_left)
+    await eventually(one.has_left)
     text = (await served.http.get("/metrics")).text
     assert COUNTED in text
     assert 'genesis_inter_token_latency_seconds_bucket{le="+Inf"} 8.0' in text
@@ -147,21 +151,21 @@ async def test_a_stream_in_progress_keeps_it(coming: Make) -> None:
     one.script = waiting_for(gate)
     served = await one.start()
     stream = asyncio.create_task(served.chat(stream=True))
-    await until(lambda: one.engines[-1].requests)
-    await asyncio.sleep(0.1)
+    await eventually(lambda: one.engines[-1].requests)
+    await asyncio.sleep(0.1)  # so long nothing happens
     assert one.is_in_memory()
     async with asyncio.timeout(5):
         assert (await served.post("/tokenize", {"content": "x"})).status_code == 200
     gate.set()
     assert "Hel" in (await stream).text
-    await until(one.has_left)
+    await eventually(one.has_left)
 
 
 async def test_a_load_that_fails_is_a_failed_model(coming: Make) -> None:
     """Whoever waits is told, and health says why."""
     one = coming()
     served = await one.start()
-    await until(one.has_left)
+    await eventually(one.has_left)
     one.refusal = RuntimeError("the disk is gone")
     assert (await served.chat()).status_code == 503
     health = await served.http.get("/health")
@@ -173,7 +177,7 @@ async def test_who_waits_longer_than_a_request_may_take_is_told(coming: Make, co
     """503, to be tried again."""
     one = coming(limits=config.limits.model_copy(update={"request_timeout_s": 0.2}))
     served = await one.start()
-    await until(one.has_left)
+    await eventually(one.has_left)
     one.gate.clear()
     answer = await served.chat()
     assert answer.status_code == 503
@@ -184,10 +188,10 @@ async def test_the_end_waits_for_nobody(coming: Make) -> None:
     """Also while it is loaded again; those who wait for it are told."""
     one = coming()
     served = await one.start()
-    await until(one.has_left)
+    await eventually(one.has_left)
     one.gate.clear()
     waiting = asyncio.create_task(served.chat())
-    await asyncio.sleep(0.05)
+    await eventually(one.is_wanted)
     async with asyncio.timeout(2):
         await one.model.drain(0)
     assert (await waiting).status_code == 503
@@ -225,11 +229,11 @@ async def test_a_busy_model_gives_way_after_a_while(coming: Make, monkeypatch: p
     served = await busy.start()
     busy.script = busy.engines[0].script = waiting_for(gate)
     running = asyncio.create_task(served.chat())
-    await until(lambda: busy.engines[0].requests)
+    await eventually(lambda: busy.engines[0].requests)
     starting = asyncio.create_task(other.start())
-    await asyncio.sleep(0.4)
+    await eventually(lambda: not busy.takes_requests())
     late = asyncio.create_task(served.chat())
-    await asyncio.sleep(0.05)
+    await asyncio.sleep(0.05)  # so long nothing happens
     assert len(busy.engines[0].requests) == 1
     assert not starting.done()
     gate.set()

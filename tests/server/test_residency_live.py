@@ -8,7 +8,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,12 +15,13 @@ from typing import Any
 
 import httpx
 import pytest
-from live import until
 from ports import free_port
+from program import GENESIS_SERVE
 from serving import MODEL, serve_config
+from small_model import DIGEST
+from waiting import until
 
 pytestmark = [pytest.mark.model, pytest.mark.timeout(120)]
-DIGEST = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 MB = 1e6
 
 
@@ -30,7 +30,7 @@ class Program:
 
     def __init__(self, config: Path, port: int, **environment: str) -> None:
         self.url = f"http://127.0.0.1:{port}"
-        argv = [Path(sys.prefix) / "bin/genesis-serve", "--config", config, "--listen", f"127.0.0.1:{port}"]
+        argv = [GENESIS_SERVE, "--config", config, "--listen", f"127.0.0.1:{port}"]
         self.process = subprocess.Popen(
             argv,
             env={**os.environ, **environment},
@@ -48,7 +48,7 @@ class Program:
 
     def reaches(self, state: str) -> None:
         """Wait for it."""
-        until(lambda: self.state() == state)
+        until(lambda: self.state() == state, state)
 
     def metric(self, name: str) -> float:
         """One sample of /metrics."""
@@ -106,13 +106,13 @@ def test_memory_falls_and_the_next_request_only_waits(start: Start) -> None:
     program.reaches("ready")
     loaded = program.resident()
     program.reaches("unloaded")
-    until(lambda: program.resident() < loaded - 98 * MB)
+    until(lambda: program.resident() < loaded - 98 * MB, program.resident)
     assert program.chat()["completion_tokens"] == 4
     program.reaches("unloaded")
     program.chat()
     program.reaches("unloaded")
     assert program.metric("llamacpp:tokens_predicted_total") == 8
-    until(lambda: program.resident() < loaded - 98 * MB)
+    until(lambda: program.resident() < loaded - 98 * MB, program.resident)
     assert program.end() == 0
 
 
@@ -144,7 +144,7 @@ def test_sigterm_is_clean_in_every_state(start: Start) -> None:
     coming.reaches("unloaded")
     with ThreadPoolExecutor() as pool:
         asked = pool.submit(httpx.post, f"{coming.url}/tokenize", json={"content": "x"}, timeout=20)
-        until(lambda: coming.metric("genesis_open_connections") > 1 or asked.done())
+        until(lambda: coming.metric("genesis_open_connections") > 1 or asked.done(), "the request")
         assert coming.end() == 0
         assert asked.result().status_code in {200, 503}
 
@@ -179,7 +179,7 @@ def test_a_killed_holder_frees_the_memory_of_its_group(start: Start) -> None:
 def test_two_servers_share_the_memory_of_one(start: Start) -> None:
     """Asked in turns, they are never loaded together."""
     first, second = start(60, grouped=True), start(60, grouped=True)
-    until(lambda: {first.state(), second.state()} == {"ready", "unloaded"})
+    until(lambda: {first.state(), second.state()} == {"ready", "unloaded"}, "one of both")
     for _ in range(3):
         for one, other in ((first, second), (second, first)):
             assert one.chat()["completion_tokens"] == 4

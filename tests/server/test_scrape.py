@@ -10,8 +10,9 @@ from typing import Any
 
 import httpx
 import pytest
-from live import CHAT, live, until
-from test_metrics import documented
+from documented_metrics import documented
+from live import CHAT, live
+from waiting import until
 
 pytestmark = [
     pytest.mark.prometheus,
@@ -59,7 +60,10 @@ def prometheus(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     process = subprocess.Popen(argv, stderr=subprocess.DEVNULL)
     api = f"http://127.0.0.1:{port}/api/v1"
     try:
-        until(lambda: _answers(api) and _data(api, "query", query="up{job='genesis'} == 1")["result"])
+        until(
+            lambda: _answers(api) and _data(api, "query", query="up{job='genesis'} == 1")["result"],
+            "a scrape",
+        )
         yield api
     finally:
         process.terminate()

@@ -8,58 +8,12 @@ from collections.abc import AsyncGenerator
 from typing import Any
 
 import pytest
+from connection import Connection
 from scripted_engine import ScriptedEngine, saying
-from serving import MODEL, Serve, Served
+from serving import MODEL, Serve
+from waiting import eventually
 
 from genesis_stack.engine.interface import Delta, FinishReason, GenerationRequest, Usage
-
-
-class Connection:
-    """One connection at ASGI's level: the test decides when the client leaves or reads."""
-
-    def __init__(self, served: Served, **fields: Any) -> None:
-        self.sent: list[Any] = []
-        self.reads = asyncio.Event()
-        self.reads.set()
-        self._left = asyncio.Event()
-        body = {"model": MODEL, "messages": [{"role": "user", "content": "x"}], "stream": True, **fields}
-        self._body: bytes | None = json.dumps(body).encode()
-        scope = {
-            "type": "http",
-            "method": "POST",
-            "path": "/v1/chat/completions",
-            "query_string": b"",
-            "headers": [(b"content-type", b"application/json")],
-            "client": ("192.0.2.1", 1),
-        }
-        self.task = asyncio.create_task(served.app(scope, self._receive, self._send))
-
-    def leave(self) -> None:
-        """Close the connection."""
-        self._left.set()
-
-    async def _receive(self) -> dict[str, Any]:
-        if self._body is not None:
-            body, self._body = self._body, None
-            return {"type": "http.request", "body": body, "more_body": False}
-        await self._left.wait()
-        return {"type": "http.disconnect"}
-
-    async def _send(self, message: Any) -> None:
-        self.sent.append(message)
-        await self.reads.wait()
-
-    @property
-    def body(self) -> bytes:
-        """What was sent of the body."""
-        return b"".join(message.get("body", b"") for message in self.sent)
-
-
-async def until(condition: Any) -> None:
-    """Wait for a condition, at most five seconds."""
-    async with asyncio.timeout(5):
-        while not condition():  # noqa: ASYNC110 -- the condition belongs to others
-            await asyncio.sleep(0.001)
 
 
 async def _endless(_request: GenerationRequest) -> AsyncGenerator[Delta]:
@@ -78,9 +32,9 @@ async def test_a_client_that_leaves_frees_its_request(serve: Serve, script: Any,
     """Whether it streams or waits, before the first token or after it."""
     served = await serve(ScriptedEngine(script))
     connection = Connection(served, stream=stream)
-    await until(lambda: served.engine.requests)
+    await eventually(lambda: served.engine.requests)
     if stream and script is _endless:
-        await until(lambda: b'"content":"a"' in connection.body)
+        await eventually(lambda: b'"content":"a"' in connection.body)
     connection.leave()
     async with asyncio.timeout(5):
         await connection.task
@@ -94,7 +48,7 @@ async def test_deltas_that_wait_for_a_slow_client_leave_together(serve: Serve) -
     served = await serve(ScriptedEngine(saying(*["x"] * 50)))
     connection = Connection(served)
     connection.reads.clear()
-    await until(lambda: served.engine.closed)
+    await eventually(lambda: served.engine.closed)
     connection.reads.set()
     await connection.task
     assert connection.body.count(b'"content":"x"') == 50
@@ -106,7 +60,7 @@ async def test_headers_leave_with_the_first_token(serve: Serve) -> None:
     """Nothing is sent before, so that a failure can still have its status."""
     served = await serve(ScriptedEngine(_silent))
     connection = Connection(served)
-    await until(lambda: served.engine.requests)
+    await eventually(lambda: served.engine.requests)
     await asyncio.sleep(0)
     assert connection.sent == []
     connection.leave()
@@ -118,21 +72,25 @@ async def test_a_failure_in_midstream_is_an_error_event_and_the_end(
     serve: Serve, fault: Exception | None
 ) -> None:
     """After the first token a failure has no status left: the event has the body, and no [DONE] follows."""
+    seen = asyncio.Event()
 
     async def script(_request: GenerationRequest) -> AsyncGenerator[Delta]:
         yield Delta(0, "a", (1,))
-        await asyncio.sleep(0.01)
+        await seen.wait()
         if fault:
             raise fault
         yield Delta(0, "", finish=FinishReason.ERROR, usage=Usage(1, 1, 0))
 
     served = await serve(ScriptedEngine(script))
-    response = await served.chat(stream=True)
-    assert response.status_code == 200
-    *_, last = response.text.strip().split("\n\n")
+    connection = Connection(served)
+    await eventually(lambda: b'"content":"a"' in connection.body)
+    seen.set()
+    await connection.task
+    assert connection.status == 200
+    *_, last = connection.body.decode().strip().split("\n\n")
     error = json.loads(last.removeprefix("data: "))["error"]
     assert error["type"] == "server_error"
-    assert "secret" not in response.text
+    assert b"secret" not in connection.body
 
 
 async def test_several_prompts_stream_through_each_other(serve: Serve) -> None:

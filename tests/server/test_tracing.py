@@ -27,6 +27,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from scripted_engine import ScriptedEngine, saying
 from serving import MODEL, Served, serving
+from span_files import spans_in
 
 from genesis_stack.engine.interface import FinishReason
 from genesis_stack.protocol import telemetry as names
@@ -53,18 +54,6 @@ async def tracing(
             yield served
         finally:
             served.app.tracing.close()
-
-
-def spans_in(path: Path) -> list[dict[str, Any]]:
-    """All spans of a file of OTLP's JSON lines."""
-    requests = map(json.loads, path.read_text(encoding="utf-8").splitlines()) if path.exists() else ()
-    return [
-        span
-        for request in requests
-        for resource in request["resourceSpans"]
-        for scope in resource["scopeSpans"]
-        for span in scope["spans"]
-    ]
 
 
 def attributes(span: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from live import CHAT, Live, Wire, live, post, until
+from live import CHAT, Live, Wire, live, post
+from waiting import until
 
 REQUEST = post("/v1/chat/completions", json.dumps(CHAT | {"stream": True}).encode())
 
@@ -31,8 +32,8 @@ def test_who_does_not_read_frees_the_engine(tmp_path: Path, bounds: dict[str, fl
         httpx.get(f"{server.url}/v1/models").raise_for_status()
         wire = Wire(server.address)
         wire.send(REQUEST)
-        until(lambda: running(server))
-        until(lambda: not running(server), 10)
+        until(lambda: running(server), "the request")
+        until(lambda: not running(server), "its end", seconds=10)
         wire.socket.close()
         assert "Traceback" not in server.log.read_text()
 
@@ -42,8 +43,8 @@ def test_who_reads_slowly_is_told_that_it_was_too_much(tmp_path: Path) -> None:
     with live(tmp_path, behaviour="floods", max_unread_bytes=200_000) as server:
         wire = Wire(server.address)
         wire.send(REQUEST)
-        until(lambda: running(server))
-        until(lambda: not running(server), 10)
+        until(lambda: running(server), "the request")
+        until(lambda: not running(server), "its end", seconds=10)
         received = bytearray()
-        until(lambda: received.extend(wire.socket.recv(65536)) or b"unread" in received)
+        until(lambda: received.extend(wire.socket.recv(65536)) or b"unread" in received, "the reason")
         wire.socket.close()

@@ -182,15 +182,18 @@ def _sink(config: AuditConfig) -> Sink:
 
 
 def _fields(exchange: Exchange, seconds: float, model: str) -> dict[str, Any]:
-    """Who, what, outcome and cost; nothing that was said, and no path that a client made up."""
+    """Who, what, outcome and cost; nothing that was said, and no path that a client made up.
+
+    `status` is what the client was sent, `outcome` how it ended: a stream that broke is `failed` with 200.
+    """
     fields: dict[str, Any] = {
         "request_id": exchange.request_id,
         "peer": exchange.peer,
         "method": exchange.method[:16],
         "route": exchange.route or "unknown",
         "model": model,
-        "status": exchange.status or CLIENT_CLOSED_REQUEST,
-        "outcome": _outcome(exchange),
+        "status": exchange.answered,
+        "outcome": _outcome(exchange.outcome),
         "duration_ms": round(seconds * 1e3, 1),
     }
     if (usage := exchange.usage) is not None:
@@ -213,8 +216,7 @@ def _fields(exchange: Exchange, seconds: float, model: str) -> dict[str, Any]:
     return fields | {name: value for name, value in optional.items() if value is not None}
 
 
-def _outcome(exchange: Exchange) -> str:
-    status = exchange.status or CLIENT_CLOSED_REQUEST
+def _outcome(status: int) -> str:
     if status == CLIENT_CLOSED_REQUEST:
         return "gone"
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
