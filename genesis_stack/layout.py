@@ -71,6 +71,51 @@ class Layout:
         return self.state / "current"
 
     @property
+    def logs(self) -> Path:
+        """What servers and the embedded backend's arbiter write, where no journal keeps it."""
+        return self.state / "logs"
+
+    @property
+    def events(self) -> Path:
+        """What the memory guard of the embedded backend did, one JSON object a line."""
+        return self.logs / "events.jsonl"
+
+    @property
+    def arbiter_log(self) -> Path:
+        """Of the embedded backend."""
+        return self.logs / "circus.log"
+
+    @property
+    def prefix_cache(self) -> Path:
+        """Of every server, where the service manager gives it no directory of its own."""
+        return self.state / "prefix-cache"
+
+    @property
+    def traces(self) -> Path:
+        """The spans of every server, likewise."""
+        return self.state / "traces"
+
+    @property
+    def agent(self) -> Path:
+        """What the agent that follows a repository remembers."""
+        return self.state / "agent"
+
+    @property
+    def synthetic(self) -> Path:
+        """Files of random weights, made to measure with."""
+        return self.state / "synthetic"
+
+    @property
+    def set_aside(self) -> Path:
+        """Files of others that changed our services; they are kept."""
+        return self.state / "set-aside"
+
+    @property
+    def made(self) -> tuple[Path, ...]:
+        """Directories whose content is of no use without the servers, apart from models and logs."""
+        return (self.generations, self.prefix_cache, self.traces, self.agent, self.synthetic)
+
+    @property
     def state_file(self) -> Path:
         """What the tool knows of the past: results, inventory."""
         return self.state / "state.json"
@@ -79,6 +124,21 @@ class Layout:
     def journal(self) -> Path:
         """The switch in progress, if one was interrupted."""
         return self.state / "journal.json"
+
+    @property
+    def arbiter_socket(self) -> Path:
+        """Where the embedded backend's arbiter takes orders."""
+        return self.run / "circus.sock"
+
+    @property
+    def arbiter_events(self) -> Path:
+        """Where it tells what happens; the longest of its names."""
+        return self.run / "circus-events.sock"
+
+    @property
+    def arbiter_pid(self) -> Path:
+        """Its process id, also of one that is long dead."""
+        return self.run / "circus.pid"
 
     @property
     def lock(self) -> Path:

@@ -22,6 +22,7 @@ from typing import Any, Final
 from genesis_stack import durable, process
 from genesis_stack.backends import procfs
 from genesis_stack.errors import GenesisError
+from genesis_stack.layout import Layout
 
 START_SECONDS: Final = 20.0
 """How long a fresh arbiter may take until it answers."""
@@ -40,22 +41,17 @@ class ArbiterError(GenesisError):
 
 
 class Arbiter:
-    """The arbiter whose ini is `ini`, with its sockets in `run` and its logs in `logs`."""
+    """The arbiter whose ini is `ini`, with its sockets and its logs where the layout has them."""
 
-    def __init__(self, ini: Path, run: Path, logs: Path) -> None:
+    def __init__(self, ini: Path, layout: Layout) -> None:
         self.ini = ini
-        self.run = run
-        self.logs = logs
-
-    @property
-    def _pid_file(self) -> Path:
-        return self.run / "circus.pid"
+        self.layout = layout
 
     @property
     def pid(self) -> int | None:
         """Its process id while it lives, whatever its pid file says of processes past."""
         try:
-            pid = int(self._pid_file.read_text())
+            pid = int(self.layout.arbiter_pid.read_text())
         except (OSError, ValueError):
             return None
         words = procfs.cmdline(pid)
@@ -67,19 +63,21 @@ class Arbiter:
         Raises:
             ArbiterError: it ended or did not answer in time; the message shows the end of its log.
         """
-        endpoint = self.run / "circus-events.sock"
+        endpoint = self.layout.arbiter_events
         if len(os.fsencode(endpoint)) > UNIX_PATH_MAX:
             raise ArbiterError(
                 f"{endpoint}: longer than the {UNIX_PATH_MAX} bytes a unix socket may have",
                 hint="choose a state root with a shorter path",
             )
-        durable.mkdir(self.run, 0o700)
-        self.run.chmod(0o700)
-        durable.mkdir(self.logs, 0o700)
+        durable.mkdir(self.layout.run, 0o700)
+        self.layout.run.chmod(0o700)
+        durable.mkdir(self.layout.logs, 0o700)
         self.end_orphans()
         durable.step("start arbiter")
-        self._pid_file.unlink(missing_ok=True)  # of a dead one, whose id may be another process's by now
-        output = self.logs / "circus.out"
+        self.layout.arbiter_pid.unlink(
+            missing_ok=True
+        )  # of a dead one, whose id may be another process's by now
+        output = self._output
         output.write_bytes(b"")
         argv: list[str | Path] = [sys.executable, "-c", PROGRAM, "circus.circusd", self.ini]
         child = process.detach(argv, log=output)
@@ -94,9 +92,13 @@ class Arbiter:
             child.wait()
         raise ArbiterError("the process manager did not start" + self._last_words())
 
+    @property
+    def _output(self) -> Path:
+        return self.layout.logs / "circus.out"
+
     def _last_words(self) -> str:
         lines: list[str] = []
-        for log in (self.logs / "circus.log", self.logs / "circus.out"):
+        for log in (self.layout.arbiter_log, self._output):
             with contextlib.suppress(OSError):
                 lines += log.read_text(errors="replace").splitlines()[-10:]
         return "".join(f"\n  {line}" for line in lines)
@@ -131,7 +133,7 @@ class Arbiter:
 
     def _is_ours(self, pid: int) -> bool:
         words = procfs.cmdline(pid)
-        configs, endpoint = f"{self.ini.parent}/models/", f"ipc://{self.run}/circus.sock"
+        configs, endpoint = f"{self.ini.parent}/models/", f"ipc://{self.layout.arbiter_socket}"
         gateway = f"{self.ini.parent}/gateway/"
         return any(
             (flag == "--config" and value.startswith(configs))
@@ -165,7 +167,7 @@ class Arbiter:
         message = {"id": uuid.uuid4().hex, "command": command, "properties": properties}
         with zmq.Context() as context, context.socket(zmq.DEALER) as socket:
             socket.linger = 0
-            socket.connect(f"ipc://{self.run}/circus.sock")
+            socket.connect(f"ipc://{self.layout.arbiter_socket}")
             socket.send_json(message)
             if not socket.poll(int(timeout * 1000)):
                 raise ArbiterError(f"the process manager did not answer to {command!r} within {timeout:g} s")

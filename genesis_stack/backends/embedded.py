@@ -76,7 +76,17 @@ class EmbeddedBackend:
         self.layout = layout
         self.runtime = runtime or Runtime.this()
         self.ini = Path(circus_path(layout))
-        self.arbiter = Arbiter(self.ini, layout.run, layout.state / "logs")
+        self.arbiter = Arbiter(self.ini, layout)
+
+    @property
+    def caches(self) -> tuple[Path, ...]:
+        """None: all are below the state."""
+        return ()
+
+    @property
+    def logs(self) -> tuple[Path, ...]:
+        """That of the layout."""
+        return (self.layout.logs,)
 
     def render(self, stack: Stack, resolved: Mapping[str, ResolvedModel]) -> tuple[RenderedFile, ...]:
         """The arbiter's inis and the servers' configs; no program that is not installed."""
@@ -204,7 +214,7 @@ class EmbeddedBackend:
 
     def _check_started(self, service: Service) -> None:
         if self.arbiter.ask("status")["statuses"][service.model] == "stopped":
-            hint = f"see {self.arbiter.logs / 'circus.log'}"
+            hint = f"see {self.layout.arbiter_log}"
             raise GenesisError(f"{service.model}: its program could not be run", hint=hint)
 
     def release(self, model: str) -> None:
@@ -262,8 +272,8 @@ class EmbeddedBackend:
     def shutdown(self) -> None:
         """End all servers and the arbiter."""
         self.arbiter.end(STOP_SECONDS)
-        for name in ("circus.sock", "circus-events.sock", "circus.started-with"):
-            durable.remove(self.layout.run / name)
+        for path in (self.layout.arbiter_socket, self.layout.arbiter_events, self._started_file):
+            durable.remove(path)
 
     def log_tail(self, model: str, lines: int) -> list[str]:
         """The last lines of standard output, then of standard error."""

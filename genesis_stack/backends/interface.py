@@ -200,7 +200,10 @@ class Listener:
 
 @dataclass(frozen=True, slots=True)
 class Foreign:
-    """A file that changes one of our services and that we did not write, such as a drop-in."""
+    """A file that changes one of our services and that we did not write, such as a drop-in.
+
+    `model` is the model, or the monitor, that it changes; None where it is none of them alone.
+    """
 
     path: Path
     model: str | None
@@ -243,6 +246,14 @@ class Backend(Protocol):
     @property
     def hands_over_secrets(self) -> bool:
         """Whether servers get their secrets at their start, so that a new one needs a restart."""
+
+    @property
+    def caches(self) -> tuple[Path, ...]:
+        """Directories outside of the layout that servers fill and can fill again."""
+
+    @property
+    def logs(self) -> tuple[Path, ...]:
+        """Directories below which each server has one for its audit record; the first may only link there."""
 
     def render(self, stack: Stack, resolved: Mapping[str, ResolvedModel]) -> tuple[RenderedFile, ...]:
         """Everything that the stack needs on disk."""

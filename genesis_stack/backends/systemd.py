@@ -43,11 +43,13 @@ from genesis_stack.backends.units import (
 )
 from genesis_stack.layout import Layout
 from genesis_stack.render import RenderedFile, ResolvedModel, Runtime
-from genesis_stack.render.agent import AGENT, TIMER
+from genesis_stack.render.agent import AGENT, SERVICE, TIMER
 from genesis_stack.render.monitoring.programs import unit_name
 from genesis_stack.render.programs import programs
 from genesis_stack.render.serve import config_path
 from genesis_stack.render.systemd import (
+    CACHES,
+    LOGS,
     SLICE,
     SYSUSERS,
     TARGET,
@@ -80,6 +82,16 @@ class SystemdBackend:
     def __init__(self, layout: Layout, runtime: Runtime | None = None) -> None:
         self.layout = layout
         self.runtime = runtime or Runtime.this()
+
+    @property
+    def caches(self) -> tuple[Path, ...]:
+        """What every CacheDirectory= is below."""
+        return tuple(map(self.live, _with_private(CACHES)))
+
+    @property
+    def logs(self) -> tuple[Path, ...]:
+        """What every LogsDirectory= is below."""
+        return tuple(map(self.live, _with_private(LOGS)))
 
     def render(self, stack: Stack, resolved: Mapping[str, ResolvedModel]) -> tuple[RenderedFile, ...]:
         """Units, sysusers and tmpfiles fragments, and the servers' configs."""
@@ -119,7 +131,8 @@ class SystemdBackend:
         taken = {service.port for service in desired.services.values()}
         taken |= {port for monitor in desired.monitors.values() for port in monitor.ports}
         strangers = ports.strangers(taken, ours)
-        return Observation(contents, modes, services, tuple(_foreign(units)), strangers, monitors)
+        foreign = tuple(_foreign(units, _owners(desired)))
+        return Observation(contents, modes, services, foreign, strangers, monitors)
 
     def processes(self, services: Mapping[str, Service]) -> Mapping[str, ObservedService]:
         """One `systemctl show`."""
@@ -279,8 +292,15 @@ class SystemdBackend:
         )
 
 
+def _with_private(folder: PurePosixPath) -> tuple[PurePosixPath, PurePosixPath]:
+    """A directory of links, and what they lead to under DynamicUser= (systemd.exec(5), RuntimeDirectory=)."""
+    return folder, folder.parent / "private" / folder.name
+
+
 def _unit(name: str) -> str:
-    """The service unit of a model or of a monitor, whose name holds a dot."""
+    """The service unit of a model, or of a monitor, whose name holds a dot; of the agent not its timer."""
+    if name == AGENT:
+        return SERVICE
     return unit_name(name) if "." in name else service_name(name)
 
 
@@ -309,9 +329,14 @@ def _second(service: Service) -> Path:
     return RUNTIME_UNITS / f"{service.model}-server-next.service"
 
 
-def _foreign(units: Mapping[str, Unit]) -> Iterator[Foreign]:
+def _owners(desired: Desired) -> dict[str, str]:
+    """Unit → the model or monitor that it is of; the slice is everybody's."""
+    services = {unit(model): model for model in desired.services for unit in (service_name, socket_name)}
+    return services | {unit_name(name): name for name in desired.monitors}
+
+
+def _foreign(units: Mapping[str, Unit], owners: Mapping[str, str]) -> Iterator[Foreign]:
     for name, unit in units.items():
         for path in drop_ins(unit):
-            model = name.removesuffix(".service").removesuffix(".socket").removesuffix("-server")
             with contextlib.suppress(FileNotFoundError):  # systemd has not noticed yet that it is gone
-                yield Foreign(path, model if model != name else None, path.read_text(errors="replace"))
+                yield Foreign(path, owners.get(name), path.read_text(errors="replace"))

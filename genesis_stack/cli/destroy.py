@@ -25,14 +25,16 @@ def destroy(
     root: Path | None,
     backend: str | None,
 ) -> None:
-    """Stop every model and remove services, generations, issued keys, state and model files."""
+    """Stop every model and remove services, generations, issued keys, caches, state and model files.
+
+    Secrets and audit records stay, and what is not of genesis-stack; the last line says where.
+    """
     host = open_host(root, backend)
     if not yes:
-        click.confirm(f"Remove every model server and all of {host.layout.state}?", abort=True, err=True)
+        what = f"every model server and what genesis-stack keeps in {host.layout.state}"
+        click.confirm(f"Remove {what}?", abort=True, err=True)
     with locked(host.layout, lock_timeout):
-        host.destroy(keep_models=keep_models)
-    kept = ["the model files"] if keep_models else []
-    kept += [f"the secrets in {host.layout.secrets}"] if host.layout.secrets.exists() else []
+        kept = host.destroy(keep_models=keep_models)
     if as_json:
         click.echo(json.dumps({"schema_version": 1, "kept": kept}))
     say("nothing of genesis-stack is left" + (f" but {' and '.join(kept)}" if kept else ""))

@@ -88,8 +88,9 @@ MANUALS: Final[dict[str, Manual]] = {
         (
             ("models gc --dry-run", "show what nothing needs any more"),
             ("models gc --stack prod.yaml", "delete it, but keep what prod.yaml needs"),
+            ("models gc --keep 1", "also what only generations before the last change need"),
         ),
-        (ExitCode.LOCKED,),
+        (ExitCode.LOCKED, ExitCode.INVALID_CONFIG),
     ),
     "models import": Manual(
         (("models import /mnt/usb/model.gguf", "a file for a machine without a network"),)
@@ -121,7 +122,7 @@ MANUALS: Final[dict[str, Manual]] = {
             ("apply", "make this machine match ./stack.yaml"),
             ("apply change.plan", "do what was planned, and nothing else"),
             ("apply prod.yaml --gate smoke", "keep it only if a load test passes"),
-            ("apply --lock-timeout 60", "wait for a run that is under way"),
+            ("apply --lock-timeout 5m", "wait for a run that is under way"),
         ),
         (ExitCode.STALE_PLAN, *_CHANGING, ExitCode.CHECKSUM, ExitCode.INVALID_CONFIG),
     ),
@@ -233,6 +234,7 @@ MANUALS: Final[dict[str, Manual]] = {
             ("logs", "the last 100 lines of the only model"),
             ("logs llama-3-1-8b -f", "go on until Ctrl-C"),
             ("logs monitor.prometheus -n 20", "of a program that watches"),
+            ("logs gitops.agent", "of the agent that follows a branch"),
         )
     ),
     "chat": Manual(

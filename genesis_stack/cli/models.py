@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from genesis_stack.cli.host import AS_JSON, STACK, host_options
+from genesis_stack.cli.host import AS_JSON, STACK, host_options, lock_option, locked
 from genesis_stack.errors import ExitCode, GenesisError
 
 if TYPE_CHECKING:
+    from genesis_stack.cli.model_rows import Row
     from genesis_stack.layout import Layout
     from genesis_stack.modelstore.facts import Facts
+    from genesis_stack.spec.model import Model
 
 
 @click.group()
@@ -29,12 +31,22 @@ def _layout(root: Path | None, backend: str | None) -> Layout:
     return load_settings(root=root, backend=backend).layout
 
 
-def _show(rows: list[dict[str, Any]], *, as_json: bool, line: Callable[[dict[str, Any]], str]) -> None:
+def _show(rows: Sequence[Row], *, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps({"schema_version": 1, "files": rows}, indent=2))
+        click.echo(json.dumps({"schema_version": 1, "files": [asdict(row) for row in rows]}, indent=2))
     else:
         for row in rows:
-            click.echo(line(row))
+            click.echo(row.line())
+
+
+def _declared(stack: Path | None) -> Mapping[str, Model]:
+    """The models of a stack; without a path those of ./stack.yaml, where there is one."""
+    from genesis_stack.spec.load import load
+
+    here = Path("stack.yaml")
+    if stack is None and not here.exists():
+        return {}
+    return load(stack or here).models
 
 
 @models.command()
@@ -43,32 +55,18 @@ def _show(rows: list[dict[str, Any]], *, as_json: bool, line: Callable[[dict[str
 @host_options
 def pull(*, stack: Path, as_json: bool, root: Path | None, backend: str | None) -> None:
     """Download and verify every file that STACK declares; what is there already costs nothing."""
+    from genesis_stack.cli.model_rows import Pulled
     from genesis_stack.modelstore.modelfile import ensure
-    from genesis_stack.modelstore.quantity import short, show_size
     from genesis_stack.modelstore.verdict import files_of
     from genesis_stack.spec.load import load
 
     layout = _layout(root, backend)
-    rows: list[dict[str, Any]] = []
+    rows = []
     for name, model in load(stack).models.items():
         for role, weights in files_of(model):
             file = ensure(weights, layout)
-            rows.append(
-                {
-                    "model": name,
-                    "role": role,
-                    "sha256": file.digest,
-                    "size": file.size,
-                    "path": str(file.path),
-                }
-            )
-    _show(
-        rows,
-        as_json=as_json,
-        line=lambda row: (
-            f"{row['model']}  {row['role']}  {show_size(row['size'])}  sha256 {short(row['sha256'])}"
-        ),
-    )
+            rows.append(Pulled(name, role, file.digest, file.size, str(file.path)))
+    _show(rows, as_json=as_json)
 
 
 @models.command()
@@ -77,11 +75,12 @@ def pull(*, stack: Path, as_json: bool, root: Path | None, backend: str | None) 
 @host_options
 def verify(*, deep: bool, as_json: bool, root: Path | None, backend: str | None) -> int:
     """Check every file of the store; a damaged one goes into quarantine. Exit status 65 tells of one."""
+    from genesis_stack.cli.model_rows import Checked
     from genesis_stack.modelstore.faults import ChecksumError
     from genesis_stack.modelstore.store import Store
 
     store = Store(_layout(root, backend).models)
-    rows: list[dict[str, Any]] = []
+    rows = []
     for digest in store.digests():
         hashed = deep or not store.verified(digest)
         damage = None
@@ -91,14 +90,9 @@ def verify(*, deep: bool, as_json: bool, root: Path | None, backend: str | None)
                     store.verify(digest, what=f"sha256 {digest}")
             except ChecksumError as error:
                 damage = str(error)
-        rows.append({"sha256": digest, "ok": damage is None, "hashed": hashed, "damage": damage})
-
-    def line(row: dict[str, Any]) -> str:
-        how = "hashed" if row["hashed"] else "unchanged since it was hashed"
-        return f"{row['sha256']}  " + (f"ok, {how}" if row["ok"] else "DAMAGED")
-
-    _show(rows, as_json=as_json, line=line)
-    broken = [row["damage"] for row in rows if row["damage"]]
+        rows.append(Checked(digest, damage is None, hashed, damage))
+    _show(rows, as_json=as_json)
+    broken = [row.damage for row in rows if row.damage is not None]
     for damage in broken:
         click.echo(damage, err=True)
     return ExitCode.CHECKSUM if broken else ExitCode.OK
@@ -109,67 +103,81 @@ def verify(*, deep: bool, as_json: bool, root: Path | None, backend: str | None)
 @host_options
 def list_(*, as_json: bool, root: Path | None, backend: str | None) -> None:
     """List the files of the store and the generations that need them."""
+    from genesis_stack.cli.model_rows import Listed
     from genesis_stack.modelstore.facts import load_cached
-    from genesis_stack.modelstore.quantity import short, show_size
     from genesis_stack.modelstore.references import references
     from genesis_stack.modelstore.store import Store
 
     layout = _layout(root, backend)
     store, needed_by = Store(layout.models), references(layout)
-    rows: list[dict[str, Any]] = []
+    rows = []
     for digest in store.digests():
         facts = load_cached(store.facts(digest))
         rows.append(
-            {
-                "sha256": digest,
-                "size": store.path(digest).stat().st_size,
-                "verified": store.verified(digest),
-                "name": facts.name if facts else "",
-                "architecture": facts.architecture if facts else "",
-                "quantization": facts.quantization if facts else "",
-                "generations": needed_by.get(digest, []),
-            }
+            Listed(
+                sha256=digest,
+                size=store.path(digest).stat().st_size,
+                verified=store.verified(digest),
+                name=facts.name if facts else "",
+                architecture=facts.architecture if facts else "",
+                quantization=facts.quantization if facts else "",
+                generations=tuple(needed_by.get(digest, [])),
+            )
         )
-
-    def line(row: dict[str, Any]) -> str:
-        state = "verified" if row["verified"] else "not verified"
-        use = f"generations {', '.join(row['generations'])}" if row["generations"] else "unused"
-        what = " ".join(row[key] for key in ("name", "architecture", "quantization") if row[key])
-        return f"{short(row['sha256'])}  {show_size(row['size']):>9}  {state}  {use}  {what}"
-
-    _show(rows, as_json=as_json, line=line)
+    _show(rows, as_json=as_json)
     for path in store.leftovers():
         click.echo(f"also there: {path}", err=True)
 
 
 @models.command()
 @click.option(
-    "--stack", type=click.Path(path_type=Path), default=Path("stack.yaml"), help="Also keep its files."
+    "--keep",
+    metavar="N",
+    type=click.IntRange(min=0),
+    help="First remove old generations: all but the one in force and N besides it, among which the one that "
+    "`rollback` goes to comes first. By default none is removed.",
+)
+@click.option(
+    "--stack", type=click.Path(path_type=Path), help="Also keep its files; by default those of ./stack.yaml."
 )
 @click.option("--dry-run", is_flag=True, help="Delete nothing, only tell.")
+@lock_option
 @AS_JSON
 @host_options
-def gc(*, stack: Path, dry_run: bool, as_json: bool, root: Path | None, backend: str | None) -> None:
-    """Delete files that no generation and no stack needs, unfinished downloads, and the quarantine."""
+def gc(
+    *,
+    keep: int | None,
+    stack: Path | None,
+    dry_run: bool,
+    lock_timeout: float,
+    as_json: bool,
+    root: Path | None,
+    backend: str | None,
+) -> None:
+    """Delete files that no generation and no stack needs, unfinished downloads, and the quarantine.
+
+    Every generation keeps its model files for a rollback: those of older ones go with --keep.
+    """
+    from genesis_stack.cli.model_rows import Collected
     from genesis_stack.modelstore.quantity import show_size
     from genesis_stack.modelstore.references import references, unused
     from genesis_stack.modelstore.store import Store
     from genesis_stack.modelstore.verdict import files_of
-    from genesis_stack.reconcile.lock import held
-    from genesis_stack.spec.load import load
+    from genesis_stack.reconcile.generations import Generations
 
     layout = _layout(root, backend)
-    store = Store(layout.models)
-    with held(layout.lock, 0, "genesis-stack models gc"), store.writing("collecting unused files"):
-        declared = load(stack).models.values() if stack.exists() else ()
-        kept = set(references(layout)) | {file.sha256 for model in declared for _, file in files_of(model)}
-        sizes = {path: _size(path) for path in unused(store, kept)}
+    store, generations = Store(layout.models), Generations(layout)
+    declared = {file.sha256 for model in _declared(stack).values() for _, file in files_of(model)}
+    with locked(layout, lock_timeout), store.writing("collecting unused files"):
+        old = [] if keep is None else generations.surplus(keep)
+        files = unused(store, declared | set(references(layout, apart_from=old)))
+        rows = [Collected(str(path), _size(path)) for path in (*map(generations.path, old), *files)]
         if not dry_run:
-            for path in sizes:
+            generations.remove(old)
+            for path in files:
                 store.discard(path)
-    rows = [{"path": str(path), "size": size} for path, size in sizes.items()]
-    _show(rows, as_json=as_json, line=lambda row: f"{show_size(row['size']):>9}  {row['path']}")
-    freed = show_size(sum(sizes.values()))
+    _show(rows, as_json=as_json)
+    freed = show_size(sum(row.size for row in rows))
     click.echo(f"{freed} {'would be' if dry_run else 'were'} freed", err=True)
 
 
@@ -187,21 +195,23 @@ def import_(*, file: Path, as_json: bool, root: Path | None, backend: str | None
 
     A stack whose `sha256` is that digest then needs no download.
     """
+    from genesis_stack.cli.model_rows import Imported
     from genesis_stack.modelstore.modelfile import import_file
 
     done = import_file(file, _layout(root, backend))
-    row = {"sha256": done.digest, "size": done.size, "path": str(done.path)}
-    _show([row], as_json=as_json, line=lambda row: f"sha256: {row['sha256']}")
+    _show([Imported(done.digest, done.size, str(done.path))], as_json=as_json)
 
 
 @models.command()
 @click.argument("target")
 @click.option(
-    "--stack", type=click.Path(path_type=Path), default=Path("stack.yaml"), help="Where models are named."
+    "--stack", type=click.Path(path_type=Path), help="Where models are named, by default ./stack.yaml."
 )
 @AS_JSON
 @host_options
-def inspect(*, target: str, stack: Path, as_json: bool, root: Path | None, backend: str | None) -> None:
+def inspect(
+    *, target: str, stack: Path | None, as_json: bool, root: Path | None, backend: str | None
+) -> None:
     """Show what a model file says about itself; TARGET is a file, a digest's beginning, or a model's name."""
     from genesis_stack.modelstore.quantity import show_size
 
@@ -224,18 +234,15 @@ def inspect(*, target: str, stack: Path, as_json: bool, root: Path | None, backe
         click.echo(f"{key.replace('_', ' '):18} {shown}")
 
 
-def _target(target: str, stack: Path, layout: Layout) -> tuple[Path, str, Facts]:
+def _target(target: str, stack: Path | None, layout: Layout) -> tuple[Path, str, Facts]:
     """Path, digest and facts of what `inspect` is asked about."""
     from genesis_stack.modelstore.modelfile import examine, opened
     from genesis_stack.modelstore.store import Store
-    from genesis_stack.spec.load import load
 
     if Path(target).is_file():
         return examine(Path(target))
-    store = Store(layout.models)
-    wanted = target
-    if stack.exists() and target in (declared := load(stack).models):
-        wanted = declared[target].weights.sha256
+    store, declared = Store(layout.models), _declared(stack)
+    wanted = declared[target].weights.sha256 if target in declared else target
     found = [digest for digest in store.digests() if digest.startswith(wanted)]
     if len(found) != 1:
         raise GenesisError(

@@ -42,10 +42,7 @@ def rollback(
 
 def _before(generations: Generations) -> int:
     """The last generation that was applied before the current one."""
-    current = generations.current()
-    older = [number for number in generations.numbers() if current is not None and number < current]
-    for number in reversed(older):
-        result = generations.result(number)
-        if result is not None and result.outcome == "applied":
-            return number
-    raise GenesisError("there is no earlier generation that worked", hint="see `genesis-stack history`")
+    number = generations.before(generations.current())
+    if number is None:
+        raise GenesisError("there is no earlier generation that worked", hint="see `genesis-stack history`")
+    return number

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from genesis_stack.modelstore.host import Host
-from genesis_stack.modelstore.memory import CELL_PADDING, Row, Shape, rows, total
+from genesis_stack.modelstore.memory import Row, Shape, rows, total
 from genesis_stack.modelstore.quantity import declare_size, show_size
+from genesis_stack.protocol.kv_cells import CELL_PADDING
 from genesis_stack.spec.alerts import HIGH_MEMORY, Alert
 from genesis_stack.spec.effective import gateway_on
 from genesis_stack.spec.model import EngineSettings, Model, Stack

@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from genesis_stack.modelstore.facts import PATCHES_PER_TOKEN, Facts
+from genesis_stack.protocol.kv_cells import kv_cells
 from genesis_stack.spec.model import EngineSettings, Model, Weights
 
-CELL_PADDING: Final = 256
-"""llama.cpp rounds the KV cache up to this many cells."""
 PROCESS: Final = 128 * 1024 * 1024
 """Bytes of Python, the HTTP server and llama.cpp beside the model: about 80 MiB were measured at rest."""
 PER_TOKEN_OF_VOCABULARY: Final = 512
@@ -57,8 +56,8 @@ def total(model: Model, shapes: Mapping[str, Shape]) -> int:
 
 
 def cells(engine: EngineSettings) -> int:
-    """KV cells: room for `parallel` requests of full length."""
-    return -(-engine.context * engine.parallel // CELL_PADDING) * CELL_PADDING
+    """KV cells: as many as the engine will allocate."""
+    return kv_cells(engine.context, engine.parallel)
 
 
 def _files(model: Model, shapes: Mapping[str, Shape]) -> Iterator[Row]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
+from collections.abc import Collection
 from pathlib import Path
 
 from genesis_stack.errors import GenesisError
@@ -11,8 +12,8 @@ from genesis_stack.layout import Layout
 from genesis_stack.modelstore.store import Store
 
 
-def references(layout: Layout) -> dict[str, list[str]]:
-    """Names of the generations that refer to a digest, by digest.
+def references(layout: Layout, *, apart_from: Collection[int] = ()) -> dict[str, list[str]]:
+    """Names of the generations that refer to a digest, by digest; without those that are about to go.
 
     Raises:
         GenesisError: a generation cannot be read, so nobody can say what it needs.
@@ -20,7 +21,7 @@ def references(layout: Layout) -> dict[str, list[str]]:
     found: dict[str, list[str]] = defaultdict(list)
     folder = layout.generations
     for generation in sorted(folder.iterdir()) if folder.is_dir() else ():
-        if generation.name.isdecimal():  # others are being written
+        if generation.name.isdecimal() and int(generation.name) not in apart_from:  # others are being written
             for digest in _digests(generation / "models.json"):
                 found[digest].append(generation.name)
     return found

@@ -89,7 +89,8 @@ class Store:
             raise DiskError(
                 f"{self.root}: needs {show_size(needed + HEADROOM)}, has {show_size(available)} free: "
                 f"{show_size(missing)} are missing",
-                hint="free some space (`genesis-stack models gc` removes unused models) or move the store",
+                hint="free some space (`genesis-stack models gc --keep 1` removes old generations and the "
+                "model files that nothing else needs) or move the store",
             )
 
     def admit(self, part: Path, digest: str, expected: int | None, what: str) -> None:

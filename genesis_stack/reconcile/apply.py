@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
 
 from genesis_stack import durable
 from genesis_stack.backends import Backend, Desired, Monitor, Phase, Service
@@ -16,12 +17,14 @@ from genesis_stack.reconcile.desired import desire
 from genesis_stack.reconcile.execute import Say
 from genesis_stack.reconcile.generations import GenerationError, Generations
 from genesis_stack.reconcile.plan import make_plan
+from genesis_stack.reconcile.remains import clear, kept, remove_empty
 from genesis_stack.reconcile.state import read_state
 from genesis_stack.reconcile.steps import Action, Plan, summary
 from genesis_stack.reconcile.transaction import Prove, Transaction
 from genesis_stack.render.access import keys_path
 from genesis_stack.spec.model import Stack
 
+ANEW: Final = "make a new plan and read it"
 Fetch = Callable[[Stack], None]
 """Gets every model file of a stack, verified, into the store."""
 
@@ -49,9 +52,14 @@ class Host:
         """The switches of this host."""
         return Transaction(self.layout, self.backend, self.say)
 
-    def plan(self, stack: Stack, source: str, unfinished: tuple[str, ...] = ()) -> Plan:
-        """What an apply would do now; changes nothing. `unfinished` is what `recover` has returned."""
-        return self._plan(self._desire(stack, source), unfinished)
+    def plan(
+        self, stack: Stack, source: str, unfinished: tuple[str, ...] = (), fetched: tuple[str, ...] = ()
+    ) -> Plan:
+        """What an apply would do now; changes nothing.
+
+        `unfinished` is what `recover` has returned, `fetched` the models whose files an earlier plan lacked.
+        """
+        return self._plan(self._desire(stack, source), unfinished, fetched)
 
     def plan_generation(self, number: int, unfinished: tuple[str, ...] = ()) -> Plan:
         """What a rollback to a stored generation would do now; changes nothing."""
@@ -60,12 +68,13 @@ class Host:
     def _desire(self, stack: Stack, source: str) -> Desired:
         return desire(stack, source, self.backend, self.layout)
 
-    def _plan(self, desired: Desired, unfinished: tuple[str, ...]) -> Plan:
+    def _plan(self, desired: Desired, unfinished: tuple[str, ...], fetched: tuple[str, ...] = ()) -> Plan:
         transaction = self.transaction
         situation = transaction.situation(desired, transaction.generations.current())
         lacking = missing(desired, Store(self.layout.models))
         secrets = missing_secrets(desired, self.layout)
-        return make_plan(replace(situation, missing=lacking, unfinished=unfinished, secrets=secrets))
+        changes = replace(situation, missing=lacking, fetched=fetched, unfinished=unfinished, secrets=secrets)
+        return make_plan(changes)
 
     def apply(
         self,
@@ -82,24 +91,25 @@ class Host:
         is kept.
 
         Raises:
-            StalePlanError: the plan would not be the saved one.
-            BlockedError: a port is taken.
+            StalePlanError: the plan would not be the saved one, or no longer is once the files are there.
+            BlockedError: a port is taken, or a secret is missing; also if only since the files were fetched.
             RolledBackError, RollbackFailedError: a gate failed.
         """
         transaction = self.transaction
         unfinished = transaction.recover()
         plan = self.plan(stack, source, unfinished)
         if expected is not None and plan.fingerprint != expected:
-            raise StalePlanError(
-                "the host or the stack changed since this plan was made", hint="make a new plan and read it"
-            )
+            raise StalePlanError("the host or the stack changed since this plan was made", hint=ANEW)
         _check_blockers(plan)
         if not plan.empty:
             self.say(summary(plan))
         fetched = tuple(step.target for step in plan.steps if step.action is Action.FETCH)
         if fetched:
             fetch(stack)
-            plan = self.plan(stack, source, (*unfinished, *fetched))
+            before, plan = plan, self.plan(stack, source, unfinished, fetched)
+            _check_blockers(plan)
+            if expected is not None and plan.course != before.course:
+                raise StalePlanError("the host changed while model files were fetched", hint=ANEW)
         if not plan.empty:
             transaction.switch(self._generation(self._desire(stack, source)), plan, prove)
         return plan
@@ -138,11 +148,11 @@ class Host:
         self.backend.shutdown()
         return running
 
-    def destroy(self, *, keep_models: bool) -> None:
-        """Remove everything that is ours; what is not in the inventory stays.
+    def destroy(self, *, keep_models: bool) -> tuple[str, ...]:
+        """Remove everything that is ours; returns what stays, and where.
 
-        Issued keys go with it; secrets stay, for the operator may have put them there. Interrupted, it can
-        be run again: the inventory goes last.
+        Issued keys go with it. Secrets stay, for the operator may have put them there, and so do audit
+        records and what is somebody else's. Interrupted, it can be run again: the inventory goes last.
         """
         inventory = read_state(self.layout).inventory
         known = Generations(self.layout)
@@ -161,16 +171,17 @@ class Host:
             durable.remove(self.backend.live(path))
         self.backend.reload(Desired.nothing())
         durable.remove(self.backend.live(keys_path(self.layout)))
-        for folder in sorted({self.backend.live(path).parent for path in inventory}):
-            if folder.is_relative_to(self.layout.config):
-                with contextlib.suppress(OSError):  # gone, or something of somebody else's is in it
-                    folder.rmdir()
-        for folder in (self.layout.generations, self.layout.state / "logs", self.layout.state / "agent"):
-            durable.remove_tree(folder)
+        live = [self.backend.live(path) for path in (*inventory, keys_path(self.layout))]
+        above = {folder for path in live for folder in path.parents}
+        remove_empty(folder for folder in above if folder.is_relative_to(self.layout.config))
+        clear(self.layout, self.backend)
         if not keep_models:
             durable.remove_tree(self.layout.models)
         for ours in (self.layout.journal, self.layout.current, self.layout.state_file):
             durable.remove(ours)
+        durable.remove_tree(self.layout.run)  # with the lock that this run holds
+        remove_empty([self.layout.set_aside, self.layout.state])
+        return kept(self.layout, self.backend)
 
 
 def missing(desired: Desired, store: Store) -> dict[str, str]:

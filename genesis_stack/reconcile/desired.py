@@ -5,32 +5,26 @@ from __future__ import annotations
 from genesis_stack.backends import Backend, Desired, Reader, Service
 from genesis_stack.layout import Layout
 from genesis_stack.modelstore.store import Store
-from genesis_stack.protocol.serve_config import FileRef
 from genesis_stack.reconcile.generations import digest
-from genesis_stack.render import ResolvedModel, sandbox
+from genesis_stack.render import as_declared, sandbox
 from genesis_stack.render.access import clients_path, secrets_of
 from genesis_stack.render.monitoring import external_paths
 from genesis_stack.render.serve import config_path
 from genesis_stack.spec.model import Stack, Weights
 
 
-def resolve(stack: Stack, layout: Layout) -> dict[str, ResolvedModel]:
-    """Every model's files at their place in the store, whether or not they are there yet.
-
-    A size that the stack leaves out is the file's own, once it is there; until then it is 1.
-    """
-
-    def ref(weights: Weights) -> FileRef:
-        path = Store(layout.models).path(weights.sha256)
-        size = weights.size or (path.stat().st_size if path.exists() else 1)
-        return FileRef(path=str(path), sha256=weights.sha256, size=size)
-
-    return {name: ResolvedModel.of(model, ref) for name, model in stack.models.items()}
-
-
 def desire(stack: Stack, source: str, backend: Backend, layout: Layout) -> Desired:
-    """Render a stack for a backend."""
-    resolved = resolve(stack, layout)
+    """Render a stack for a backend.
+
+    A size that the stack leaves out is the file's own, once it is there; until then it is not known.
+    """
+    store = Store(layout.models)
+
+    def size(weights: Weights) -> int | None:
+        path = store.path(weights.sha256)
+        return weights.size or (path.stat().st_size if path.exists() else None)
+
+    resolved = as_declared(stack, layout, size)
     files = {file.path: file for file in backend.render(stack, resolved)}
     services = {}
     for name, model in stack.models.items():

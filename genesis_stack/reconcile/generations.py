@@ -5,17 +5,18 @@
     generations/00042/generation.json   modes, owners, digests, and how each server must run
     generations/00042/models.json       the model files that it needs
     generations/00042/result.json       how the apply went; absent while it is under way
+    generations/highest                 the highest number ever used, once that generation was removed
     current -> generations/00042
 
-A generation is written under a temporary name, synced, and renamed: it exists whole or not at all. Going
-back reads it from here, whatever today's renderer would make of the same source.
+A generation is written under a temporary name, synced, and renamed, and goes the same way back: it exists
+whole or not at all. Going back reads it from here, whatever today's renderer would make of the same source.
 """
 
 from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
 from typing import Final, Literal
@@ -26,6 +27,7 @@ from genesis_stack import durable
 from genesis_stack.backends import Desired, Monitor, Reader, Service
 from genesis_stack.errors import GenesisError
 from genesis_stack.layout import Layout
+from genesis_stack.reconcile.state import read_journal
 from genesis_stack.render import RenderedFile
 
 DIGITS: Final = 5
@@ -117,6 +119,53 @@ class Generations:
                     return number
         return None
 
+    def before(self, number: int | None) -> int | None:
+        """The last generation before this one that was applied: where a rollback goes."""
+        older = [one for one in self.numbers() if number is not None and one < number]
+        results = ((one, self.result(one)) for one in reversed(older))
+        return next((one for one, result in results if result and result.outcome == "applied"), None)
+
+    def surplus(self, keep: int) -> list[int]:
+        """All but the generation in force and `keep` others, oldest first.
+
+        Of the others, the one that a rollback goes to is kept first, then the newest. Where the link
+        `current` is lost, the last that was applied counts as in force. Both ends of an interrupted switch
+        are kept: the next run goes to one of them.
+        """
+        in_force = self.current() or self.last_applied()
+        journal = read_journal(self.layout)
+        kept = {in_force} if journal is None else {in_force, journal.source, journal.target}
+        back = self.before(in_force)
+        others = [number for number in reversed(self.numbers()) if number not in kept]
+        others.sort(key=lambda number: number != back)
+        return sorted(others[keep:])
+
+    def remove(self, numbers: Sequence[int]) -> None:
+        """Remove these generations, in this order; their numbers are not used again."""
+        self._sweep()
+        for number in numbers:
+            if number == max(self.numbers()):
+                durable.write(self._highest_file, f"{self._highest()}\n", 0o600)
+            durable.rename(self.path(number), self._scratch(number))
+            durable.remove_tree(self._scratch(number))
+
+    @property
+    def _highest_file(self) -> Path:
+        return self.layout.generations / "highest"
+
+    def _highest(self) -> int:
+        """The highest number ever used."""
+        try:
+            recorded = int(self._highest_file.read_text())
+        except FileNotFoundError:
+            recorded = 0
+        except (OSError, ValueError) as error:
+            raise GenerationError(
+                f"{self._highest_file} is damaged: {error}",
+                hint="write the highest number that a generation ever had into it",
+            ) from None
+        return max(recorded, *self.numbers(), 0)
+
     def set_current(self, number: int | None) -> None:
         """Point `current` at a generation, or at none."""
         if number is None:
@@ -127,9 +176,8 @@ class Generations:
     def add(self, desired: Desired) -> int:
         """Write the next generation, synced, and return its number."""
         self._sweep()
-        number = max(self.numbers(), default=0) + 1
-        target = self.path(number)
-        scratch = target.with_name(f".{target.name}.tmp")
+        number = self._highest() + 1
+        target, scratch = self.path(number), self._scratch(number)
         for directory in (self.layout.generations, scratch):
             durable.mkdir(directory, 0o700)
         for file in desired.files.values():
@@ -153,8 +201,12 @@ class Generations:
         durable.rename(scratch, target)
         return number
 
+    def _scratch(self, number: int) -> Path:
+        """Its name while it is written or removed."""
+        return self.layout.generations / f".{self.path(number).name}.tmp"
+
     def _sweep(self) -> None:
-        """Remove what an interrupted `add` left behind."""
+        """Remove what an interrupted `add` or `remove` left behind."""
         if self.layout.generations.is_dir():
             for scratch in self.layout.generations.glob(".*.tmp"):
                 durable.remove_tree(scratch)

@@ -86,7 +86,7 @@ class KeyStore:
         """Issue one more key; the client has two at most.
 
         Raises:
-            GenesisError: it has two that are good.
+            GenesisError: it has two that are good, or the slot's last day is over.
         """
         issued = self._read()
         return self._issue(client, slot, declared, [key for key in issued if self._stays(key, client)])
@@ -97,7 +97,7 @@ class KeyStore:
         Older ones of the slot end now: there are never more than two.
 
         Raises:
-            GenesisError: the client has a good key in another slot, too.
+            GenesisError: the client has a good key in another slot, too, or the slot's last day is over.
         """
         end = (self._now() + overlap).replace(microsecond=0)
         kept = [key for key in self._read() if self._stays(key, client)]
@@ -112,6 +112,13 @@ class KeyStore:
         return key.client != client or self._is_good(key)
 
     def _issue(self, client: str, slot: str, declared: KeySlot, kept: list[IssuedKey]) -> ClientKey:
+        end = declared.ends()
+        if end is not None and end <= self._now():
+            raise GenesisError(
+                f"keys {slot!r} of client {client!r} were good until {declared.expires}: "
+                "a new one could not be used",
+                hint=f"give clients.{client}.keys.{slot} a later `expires` in the stack and apply it first",
+            )
         mine = [key.id for key in kept if key.client == client]
         if len(mine) >= MOST_LIVE_KEYS:
             raise GenesisError(

@@ -30,15 +30,29 @@ def held(path: Path, timeout: float, what: str) -> Iterator[None]:
     Raises:
         LockedError: it was not free within `timeout` seconds.
     """
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = _opened(path, time.monotonic() + timeout)
     try:
-        _acquire(descriptor, path, time.monotonic() + timeout)
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"pid {os.getpid()}, {what}, since {time.strftime('%H:%M:%S')}".encode(), 0)
         yield
         os.ftruncate(descriptor, 0)
     finally:
+        os.close(descriptor)
+
+
+def _opened(path: Path, deadline: float) -> int:
+    """The locked file, which is the one at `path`: whoever held it before may have removed it."""
+    while True:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            _acquire(descriptor, path, deadline)
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(descriptor), path.stat()):
+                    return descriptor
+        except BaseException:
+            os.close(descriptor)
+            raise
         os.close(descriptor)
 
 

@@ -32,11 +32,13 @@ class MonitorError(GenesisError):
     """A program that watches did not start, or refuses its configuration."""
 
 
-def stopped(before: Desired, after: Desired, seen: Seen, touched: set[PurePosixPath]) -> dict[str, str]:
-    """Those that must stop first, with the reason."""
+def stopped(
+    before: Desired, after: Desired, seen: Seen, touched: set[PurePosixPath], strange: Mapping[str, str]
+) -> dict[str, str]:
+    """Those that must stop first, with the reason; `strange` says what somebody else changed of whom."""
     found = {name: "no longer in the stack" for name in before.monitors if name not in after.monitors}
     for name, monitor in after.monitors.items():
-        changed = _changed(monitor.restart_on, touched)
+        changed = _changed(monitor.restart_on, touched) or strange.get(name, "")
         if changed and not monitor.steady and seen.get(name, ABSENT).phase in RUNS:
             found[name] = changed
     return found
@@ -47,12 +49,18 @@ def _changed(files: Iterable[PurePosixPath], touched: set[PurePosixPath]) -> str
     return f"{', '.join(names)} changes" if names else ""
 
 
-def steps(after: Desired, seen: Seen, touched: set[PurePosixPath], gone: Mapping[str, str]) -> Iterator[Step]:
+def steps(
+    after: Desired,
+    seen: Seen,
+    touched: set[PurePosixPath],
+    gone: Mapping[str, str],
+    strange: Mapping[str, str],
+) -> Iterator[Step]:
     """Starts and reloads, in the order in which they are needed; the gateway is never stopped before."""
     for name, monitor in after.monitors.items():
         one = seen.get(name, ABSENT)
-        changes = monitor.steady and one.phase in RUNS and _changed(monitor.restart_on, touched)
-        anew = gone.get(name) or changes
+        changes = _changed(monitor.restart_on, touched) or strange.get(name, "")
+        anew = gone.get(name) or (monitor.steady and one.phase in RUNS and changes)
         if anew or one.phase not in RUNS or not one.enabled:
             where = f"listens on {monitor.host}:{monitor.port}" if monitor.ports else "looks by itself"
             reason = anew or ("new" if one.phase is Phase.ABSENT else f"it is {one.phase}")

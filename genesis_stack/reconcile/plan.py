@@ -17,7 +17,8 @@ class Situation:
     """Everything a plan is made from.
 
     `previous` is the current generation, `inventory` the paths we ever installed and still may have to
-    remove. `missing` maps each model to what the store lacks or no longer trusts of its files. `unfinished`
+    remove. `missing` maps each model to what the store lacks or no longer trusts of its files, `fetched` are
+    models whose files it lacked until now, so that a running server may have older ones. `unfinished`
     are models whose restart an interrupted run may have left out, `settled` those whose running server is
     the desired one though its files were changed meanwhile. `room` is the memory in bytes that a second
     server beside a running one may use. `remarks` says what changed files mean. `load_seconds` is how long a
@@ -30,6 +31,7 @@ class Situation:
     seen: Observation
     inventory: Collection[PurePosixPath] = ()
     missing: Mapping[str, str] = field(default_factory=dict)
+    fetched: Collection[str] = ()
     unfinished: Collection[str] = ()
     settled: Collection[str] = ()
     room: int = 0
@@ -48,9 +50,16 @@ def make_plan(situation: Situation) -> Plan:
     touched = {PurePosixPath(step.target) for step in writes}
     released = dict(_releases(situation, touched))
     serves = list(_serves(situation, touched, released))
-    stopped = monitors.stopped(situation.previous, situation.desired, situation.seen.monitors, touched)
+    strange = {
+        name: reason
+        for name, one in situation.seen.monitors.items()
+        if (reason := next(_strange(situation, name, one), ""))
+    }
+    stopped = monitors.stopped(
+        situation.previous, situation.desired, situation.seen.monitors, touched, strange
+    )
     ends = [Step(Action.STOP_MONITOR, name, reason) for name, reason in stopped.items()]
-    watching = list(_watching(situation, touched, stopped))
+    watching = list(_watching(situation, touched, stopped, strange))
     releases = [
         Step(Action.RELEASE, model, reason, consequence=_gap(reason)) for model, reason in released.items()
     ]
@@ -78,7 +87,10 @@ def make_plan(situation: Situation) -> Plan:
 
 
 def _watching(
-    situation: Situation, touched: set[PurePosixPath], stopped: Mapping[str, str]
+    situation: Situation,
+    touched: set[PurePosixPath],
+    stopped: Mapping[str, str],
+    strange: Mapping[str, str],
 ) -> Iterator[Step]:
     """Steps of the monitors; one that an interrupted run may have left out is done again."""
     unread = {
@@ -87,7 +99,7 @@ def _watching(
         if name in situation.unfinished
         for path in monitor.reload_on
     }
-    yield from monitors.steps(situation.desired, situation.seen.monitors, touched | unread, stopped)
+    yield from monitors.steps(situation.desired, situation.seen.monitors, touched | unread, stopped, strange)
     reader = situation.desired.reader or situation.previous.reader
     removed = {path for path in situation.previous.files if path not in situation.desired.files}
     yield from monitors.told(reader, touched | removed)
@@ -210,16 +222,21 @@ def _restart_reasons(
     changed = sorted(path.name for path in touched & set(service.restart_on))
     if changed and model not in situation.settled:
         yield f"{', '.join(changed)} changes"
-    if model in situation.missing:
+    if model in situation.missing or model in situation.fetched:
         yield "its model file is replaced"
-    if any(foreign.model == model for foreign in situation.seen.foreign):
-        yield "a stranger's file changed it"
-    for name, (must, effective) in sorted(seen.limits.items()):
-        yield f"{name} is {effective}, must be {must}"
+    yield from _strange(situation, model, seen)
     if model in situation.unfinished:
         yield "an interrupted run may not have restarted it"
     if not seen.listening:
         yield "its port is closed"
+
+
+def _strange(situation: Situation, name: str, seen: ObservedService) -> Iterator[str]:
+    """What somebody else changed of a running server or monitor."""
+    if any(foreign.model == name for foreign in situation.seen.foreign):
+        yield "a stranger's file changed it"
+    for limit, (must, effective) in sorted(seen.limits.items()):
+        yield f"{limit} is {effective}, must be {must}"
 
 
 def _start_reason(situation: Situation, model: str, seen: ObservedService) -> str:

@@ -67,7 +67,7 @@ def read_status(host: Host) -> Status:
     desired = generations.load(number)
     drift = find_drift(host)
     seen = host.backend.processes(desired.services)
-    events = last_events(host.layout.state / "logs" / "events.jsonl")
+    events = last_events(host.layout.events)
     return Status(
         stack=desired.name,
         backend=host.backend.name,

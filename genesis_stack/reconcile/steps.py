@@ -77,6 +77,12 @@ class Plan:
         steps = [asdict(step) for step in self.steps]
         return sha256(json.dumps([self.base, steps, self.blockers]).encode()).hexdigest()
 
+    @property
+    def course(self) -> tuple[tuple[Action, str, str, int], ...]:
+        """What is done and why once the model files are there; their sizes may be known only then."""
+        steps = (step for step in self.steps if step.action is not Action.FETCH)
+        return tuple((step.action, step.target, step.reason, step.wave) for step in steps)
+
     def restarted(self) -> tuple[str, ...]:
         """Models and monitors that this plan starts, restarts or reloads."""
         return tuple(step.target for step in self.steps if step.action in SERVES | MONITORS - {Action.TELL})

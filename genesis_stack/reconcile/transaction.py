@@ -101,7 +101,7 @@ class Transaction:
             raise LintError(str(error), hint="nothing was touched; what served before still serves") from None
 
     def _forward(self, journal: Journal, desired: Desired, plan: Plan, prove: Prove | None = None) -> None:
-        execution = Execution(self.backend, desired, self.layout.state / "set-aside", self.say)
+        execution = Execution(self.backend, desired, self.layout.set_aside, self.say)
         try:
             self._execute(execution, plan)
             if prove is not None:
@@ -157,7 +157,7 @@ class Transaction:
         desired = self.generations.load(journal.source)
         where = "the host as it was before" if journal.source is None else f"generation {journal.source}"
         self.say(f"going back to {where}")
-        execution = Execution(self.backend, desired, self.layout.state / "set-aside", self.say)
+        execution = Execution(self.backend, desired, self.layout.set_aside, self.say)
         try:
             self._execute(execution, self._plan(desired, journal, beside))
             self._keep_old(desired, beside)

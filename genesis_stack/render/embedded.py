@@ -52,14 +52,9 @@ def watcher_path(name: str, layout: Layout) -> PurePosixPath:
     return PurePosixPath(layout.config) / "circus.d" / f"{name}.ini"
 
 
-def events_path(layout: Layout) -> PurePosixPath:
-    """Where the memory guard writes what it did, one JSON object a line."""
-    return PurePosixPath(layout.state) / "logs" / "events.jsonl"
-
-
 def log_path(name: str, stream: str, layout: Layout) -> PurePosixPath:
     """Where `stdout` or `stderr` of model `name` goes; rotated ones end in .1 to .5."""
-    return PurePosixPath(layout.state) / "logs" / f"{name}.{stream}.log"
+    return PurePosixPath(layout.logs) / f"{name}.{stream}.log"
 
 
 def render(
@@ -93,10 +88,10 @@ def render(
 
 def _arbiter(layout: Layout) -> Section:
     return "circus", [
-        ("endpoint", f"ipc://{layout.run}/circus.sock"),
-        ("pubsub_endpoint", f"ipc://{layout.run}/circus-events.sock"),
+        ("endpoint", f"ipc://{layout.arbiter_socket}"),
+        ("pubsub_endpoint", f"ipc://{layout.arbiter_events}"),
         ("multicast_endpoint", ""),  # no discovery on the network
-        ("pidfile", layout.run / "circus.pid"),
+        ("pidfile", layout.arbiter_pid),
         ("check_delay", 0.5),  # seconds until a dead server is noticed
         ("umask", "077"),
         ("loggerconfig", _logging_path(layout)),
@@ -108,7 +103,7 @@ def _memory_guard(layout: Layout) -> Section:
     return "plugin:memory-guard", [
         ("use", "genesis_stack.backends.memory_guard.MemoryGuard"),
         ("configs", config_path("any", layout).parent),
-        ("events", events_path(layout)),
+        ("events", layout.events),
     ]
 
 
@@ -120,7 +115,7 @@ def _logging(layout: Layout) -> RenderedFile:
     """The arbiter's own log, bounded; in the form of `logging.config.dictConfig`."""
     handler = {
         "class": "logging.handlers.RotatingFileHandler",
-        "filename": str(PurePosixPath(layout.state) / "logs" / "circus.log"),
+        "filename": str(layout.arbiter_log),
         "maxBytes": LOG_BYTES,
         "backupCount": LOG_FILES,
         "formatter": "line",

@@ -10,6 +10,7 @@ from typing import Final, Self
 
 import genesis_stack
 from genesis_stack.layout import Layout
+from genesis_stack.modelstore.store import Store
 from genesis_stack.protocol.serve_config import AdapterRef, FileRef
 from genesis_stack.spec.model import Model, Stack, Weights
 
@@ -59,12 +60,17 @@ class ResolvedModel:
         return (self.weights, *optional, *self.adapters.values())
 
 
-def as_declared(stack: Stack, layout: Layout) -> Mapping[str, ResolvedModel]:
-    """Every model as the stack declares it, at its place in the store, whether or not it is there."""
+def as_declared(
+    stack: Stack, layout: Layout, size: Callable[[Weights], int | None] = lambda weights: weights.size
+) -> Mapping[str, ResolvedModel]:
+    """Every model as the stack declares it, at its place in the store, whether or not it is there.
+
+    `size` says how large a file is, if that is known.
+    """
 
     def ref(weights: Weights) -> FileRef:
-        path = layout.models / "sha256" / weights.sha256
-        return FileRef(path=str(path), sha256=weights.sha256, size=weights.size)
+        path = Store(layout.models).path(weights.sha256)
+        return FileRef(path=str(path), sha256=weights.sha256, size=size(weights))
 
     return {name: ResolvedModel.of(model, ref) for name, model in stack.models.items()}
 

@@ -37,17 +37,17 @@ def config_path(name: str, layout: Layout) -> PurePosixPath:
 
 def prefix_cache_path(name: str, layout: Layout) -> PurePosixPath:
     """Where the prefix cache of model `name` outlives a restart, when the stack gives it disk."""
-    return PurePosixPath(layout.state) / "prefix-cache" / name
+    return PurePosixPath(layout.prefix_cache) / name
 
 
 def span_path(name: str, layout: Layout) -> PurePosixPath:
     """Where the spans of model `name` are kept when the server has no log directory of its own."""
-    return PurePosixPath(layout.state) / "traces" / name
+    return PurePosixPath(layout.traces) / name
 
 
 def logs_path(name: str, layout: Layout) -> PurePosixPath:
     """Where model `name` keeps files about its requests when the service manager gives it no directory."""
-    return PurePosixPath(layout.state) / "logs" / name
+    return PurePosixPath(layout.logs) / name
 
 
 def group_path(group: str, layout: Layout) -> PurePosixPath:

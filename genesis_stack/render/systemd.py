@@ -30,6 +30,9 @@ from genesis_stack.spec.model import Model, Stack
 
 UNITS: Final = PurePosixPath("/etc/systemd/system")
 SYSUSERS: Final = PurePosixPath("/etc/sysusers.d/genesis-stack.conf")
+CACHES: Final = PurePosixPath("/var/cache/genesis-stack")
+LOGS: Final = PurePosixPath("/var/log/genesis-stack")
+"""Where systemd makes the CacheDirectory= and the LogsDirectory= of every server."""
 TMPFILES: Final = PurePosixPath("/etc/tmpfiles.d/genesis-stack.conf")
 SLICE: Final = "genesis.slice"
 TARGET: Final = "genesis.target"
@@ -120,14 +123,14 @@ class _Server:
     def cache(self) -> PurePosixPath | None:
         """Its CacheDirectory=, if the stack gives the prefix cache any disk."""
         disk = self.model.engine.prefix_cache_disk
-        return PurePosixPath("/var/cache/genesis-stack") / self.name if disk else None
+        return CACHES / self.name if disk else None
 
     @property
     def logs(self) -> PurePosixPath | None:
         """Its LogsDirectory=, if it writes an audit record or spans; the journal's record continues there."""
         monitoring = self.stack.monitoring
         writes = monitoring.logs.audit != "off" or monitoring.tracing.exporter == "file"
-        return PurePosixPath("/var/log/genesis-stack") / self.name if writes else None
+        return LOGS / self.name if writes else None
 
     def files(self) -> tuple[RenderedFile, ...]:
         config = config_file(

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 import tempfile
-import time
 from pathlib import Path
 
 import pytest
 from hosts.nspawn import Host
 from ports import free_port
+from small_model import DIGEST
+from waiting import until
 
-from backends.scenarios import DIGEST, Machine, expect
-from backends.test_client_scenarios import ask
-from backends.test_embedded_scenarios import Here
-from backends.test_systemd_scenarios import Booted
+from backends.booted import Booted
+from backends.calling import ask
+from backends.here import Here
+from backends.scenarios import Machine, expect
 from genesis_stack.errors import ExitCode
 
 pytestmark = [pytest.mark.model, pytest.mark.timeout(240)]
@@ -26,7 +27,7 @@ models:
   smol:
     port: {port}
     weights: {{source: "file://{weights}", sha256: {digest}}}
-    engine: {{context: {context}, parallel: 2}}
+    engine: {{context: {context}, parallel: 2, prefix_cache_ram: 64MiB, prefix_cache_disk: 64MiB}}
     budget: {{memory: 1GiB, cpus: 2}}
 monitoring: {{logs: {{audit: {sink}}}}}
 """
@@ -42,12 +43,12 @@ def serve(machine: Machine, *, context: int, sink: str) -> None:
 
 def head_after(machine: Machine, requests: int) -> str:
     """The record's head once it holds so many requests: an answer does not wait for its record."""
-    end = time.monotonic() + 20
-    while True:
+
+    def head() -> str | None:
         told = json.loads(expect(machine.cli("audit", "verify", "--json"), ExitCode.OK))
-        if told["requests"] == requests:
-            return str(told["head"]["hash"])
-        assert time.monotonic() < end, told
+        return str(told["head"]["hash"]) if told["requests"] == requests else None
+
+    return until(head, f"{requests} requests in the record")
 
 
 def the_record_is_whole_across_a_change(machine: Machine, sink: str) -> None:
@@ -67,10 +68,15 @@ def test_embedded(smollm2: Path) -> None:
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="gs-") as folder:
         machine = Here(Path(folder), port, str(smollm2))
+        record = Path(folder) / "var/lib/genesis-stack/logs/smol/audit.jsonl"
         try:
             the_record_is_whole_across_a_change(machine, "journal")
         finally:
-            machine.cli("destroy", "--yes")
+            told = machine.cli("destroy", "--yes")
+        assert str(record.parents[1]) in told.stderr
+        assert "unbroken" in expect(machine.cli("audit", "verify", str(record)), ExitCode.OK)
+        files = {path for path in Path(folder).rglob("*") if path.is_file()}
+        assert files == {record, Path(machine.stack)}
 
 
 @pytest.fixture
@@ -82,5 +88,14 @@ def booted(host: Host, smollm2: Path) -> Booted:
 @pytest.mark.host
 @pytest.mark.parametrize("sink", ["journal", "file"])
 def test_systemd(booted: Booted, sink: str) -> None:
-    """Out of the strict sandbox, and read by root."""
+    """Out of the strict sandbox, and read by root; it outlives `destroy`, and nothing else does."""
     the_record_is_whole_across_a_change(booted, sink)
+    assert booted.host.exists("/var/cache/genesis-stack/smol")
+    told = booted.cli("destroy", "--yes")
+    expect(told, ExitCode.OK)
+    assert "the audit record in /var/log/genesis-stack" in told.stderr
+    places = ("/etc", "/var/lib", "/var/cache", "/var/log", "/run")
+    assert [place for place in places if booted.host.exists(f"{place}/genesis-stack")] == ["/var/log"]
+    private = booted.host.run(["find", "/var/cache/private", "/var/log/private", "-type", "f"]).stdout.split()
+    assert private == [f"/var/log/private/genesis-stack/smol/audit.{'jsonl' if sink == 'file' else 'head'}"]
+    assert booted.host.exists(f"/var/log/genesis-stack/smol/{Path(private[0]).name}")

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import json
-import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hosts.nspawn import Host
 from ports import free_port
+from small_model import DIGEST
+from waiting import until
 
-from backends.scenarios import DIGEST, Machine, expect, status
-from backends.test_embedded_scenarios import Here
-from backends.test_systemd_scenarios import Booted
+from backends.booted import Booted
+from backends.calling import ask
+from backends.here import Here
+from backends.scenarios import Machine, expect, status
 from genesis_stack.errors import ExitCode
-from genesis_stack.process import run
 from genesis_stack.protocol.signature import CLOCK_SKEW
 
 pytestmark = [pytest.mark.model, pytest.mark.timeout(240)]
-CALL = Path(__file__).parents[1] / "hosts" / "client_call.py"
 STACK = """
 api_version: genesis.stack/v1
 name: clients
@@ -56,22 +55,14 @@ def write_stack(machine: Machine, requests: int) -> None:
     machine.write(machine.stack, text)
 
 
-def ask(machine: Machine, how: str, key: str = "") -> int:
-    """Status of one request."""
-    argv = [sys.executable, CALL, machine.port, how]
-    if isinstance(machine, Booted):
-        done = machine.host.run(argv, input_text=key + "\n", timeout=90)
-    else:
-        done = run(list(map(str, argv)), input_text=key + "\n", timeout=90)
-    return int(done.stdout)
-
-
 def signed_soon(machine: Machine, key: str) -> bool:
     """Whether a signature is good, once one can be told from those made before the server's start."""
-    end = time.monotonic() + CLOCK_SKEW + 10
-    while (answer := ask(machine, "signed", key)) == 503 and time.monotonic() < end:
-        time.sleep(0.5)
-    return answer == 200
+
+    def answer() -> int | None:
+        status = ask(machine, "signed", key)
+        return None if status == 503 else status
+
+    return until(answer, "a signature that can be judged", seconds=CLOCK_SKEW + 10) == 200
 
 
 def keys_and_limits_change_while_it_serves(machine: Machine, *, restarts_for_secrets: bool) -> None:

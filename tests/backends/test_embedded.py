@@ -8,9 +8,8 @@ import signal
 import socket
 import sys
 import tempfile
-import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -18,6 +17,7 @@ from typing import Any
 import pytest
 from ports import free_port
 from reconcile.world import DIGEST, WEIGHTS
+from waiting import until
 
 from genesis_stack.backends import ports
 from genesis_stack.backends.embedded import EmbeddedBackend
@@ -30,14 +30,6 @@ from genesis_stack.render import Runtime
 from genesis_stack.spec.model import Stack
 
 STAND_IN = Path(__file__).with_name("stand_in_server.py")
-
-
-def wait_for(condition: Callable[[], object], what: str, deadline: float = 30.0) -> None:
-    """Ask again and again until it holds."""
-    end = time.monotonic() + deadline
-    while not condition():
-        assert time.monotonic() < end, f"not within {deadline} s: {what}"
-        time.sleep(0.05)
 
 
 @dataclass
@@ -114,7 +106,7 @@ def test_a_killed_arbiter_is_replaced_with_its_servers(machine: Machine, port: i
     arbiter = machine.backend.arbiter.pid
     assert arbiter is not None
     os.kill(arbiter, signal.SIGKILL)
-    wait_for(lambda: machine.backend.arbiter.pid is None, "the arbiter is gone")
+    until(lambda: machine.backend.arbiter.pid is None, "the arbiter is gone")
     assert ask(port)["pid"] == orphan
     assert machine.apply(a=(port, ""))
     assert ask(port)["pid"] != orphan
@@ -189,7 +181,7 @@ def test_a_server_above_its_memory_budget_is_restarted_with_an_event(machine: Ma
     config = machine.layout.config / "models/a.json"
     machine.apply(a=(port, "hog=120"))
     before = ask(port)["pid"]
-    wait_for(lambda: ask(port)["pid"] != before, "the hog is restarted")
+    until(lambda: ask(port)["pid"] != before, "the hog is restarted")
     assert "restarted" in read_status(machine.host).models[0].event
     assert json.loads(config.read_text())["budget"]["memory"] == 96 * 2**20
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,11 +10,13 @@ from typing import Any
 
 import pytest
 from ports import free_port
+from program import embedded
+from small_model import DIGEST
 
-from backends.scenarios import DIGEST, expect
+from backends.scenarios import expect
 from genesis_stack.errors import ExitCode
 from genesis_stack.modelstore.host import read_host
-from genesis_stack.process import Completed, run
+from genesis_stack.process import Completed
 
 pytestmark = [pytest.mark.model, pytest.mark.timeout(180)]
 
@@ -31,8 +32,7 @@ class Here:
 
     def cli(self, *words: str) -> Completed:
         """Run the installed program."""
-        argv = [Path(sys.prefix) / "bin/genesis-stack", *words, "--root", self.root, "--backend", "embedded"]
-        return run(argv, check=False, timeout=150)
+        return embedded(self.root, *words)
 
     def write(self, residency: str) -> None:
         """A stack of two models, each of which takes three fifths of this host."""
@@ -82,4 +82,4 @@ def test_more_models_than_fit_at_once_serve_in_turns(here: Here) -> None:
         answer = here.cli("chat", asked, "--message", "Say hello.", "--max-tokens", "4", "--json")
         assert json.loads(expect(answer, ExitCode.OK))["usage"]["completion_tokens"] > 0
         assert here.states() == {name: "ready" if name == asked else "unloaded" for name in here.ports}
-    assert expect(here.cli("apply", str(here.stack)), ExitCode.OK) == "Nothing to do.\n"
+    expect(here.cli("plan", str(here.stack), "--exit-code"), ExitCode.OK)

@@ -2,89 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import os
-import signal
-import socket
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from ports import free_port
 
 from backends import scenarios
+from backends.here import Here
 from backends.scenarios import SCENARIOS, Machine
-from genesis_stack.process import Completed, run
 
 pytestmark = [pytest.mark.model, pytest.mark.timeout(180)]
-LOAD = Path(__file__).parents[1] / "hosts" / "load_client.py"
-
-
-@dataclass
-class Here:
-    """This machine, below a directory of the test's own."""
-
-    root: Path
-    port: int
-    weights: str
-
-    @property
-    def stack(self) -> str:
-        """Path of the stack file."""
-        return str(self.root / "stack.yaml")
-
-    @property
-    def config(self) -> str:
-        """Path of the rendered config."""
-        return str(self.root / "etc/genesis-stack/models/smol.json")
-
-    def cli(self, *words: str) -> Completed:
-        """Run the installed program."""
-        argv = [Path(sys.prefix) / "bin/genesis-stack", *words, "--root", self.root, "--backend", "embedded"]
-        return run(argv, check=False, timeout=150)
-
-    def write(self, path: str, content: str) -> None:
-        """Write a file."""
-        Path(path).write_text(content)
-
-    def read(self, path: str) -> str:
-        """Read a file."""
-        return Path(path).read_text()
-
-    def kill(self, pid: int) -> None:
-        """SIGKILL."""
-        os.kill(pid, signal.SIGKILL)
-
-    def flip_a_bit(self, digest: str) -> None:
-        """Change one byte of a file in the model store."""
-        path = self.root / "var/lib/genesis-stack/models/sha256" / digest
-        path.chmod(0o644)
-        with path.open("r+b") as file:
-            file.seek(50_000_000)
-            byte = file.read(1)
-            file.seek(50_000_000)
-            file.write(bytes([byte[0] ^ 1]))
-
-    def under_load(self, threads: int, work: Callable[[], None]) -> dict[str, int]:
-        """Chat while `work` runs."""
-        argv = [sys.executable, str(LOAD), str(self.port), "smol", str(threads)]
-        pipe = subprocess.PIPE
-        with subprocess.Popen(argv, stdin=pipe, stdout=pipe, text=True) as client:
-            try:
-                work()
-            finally:
-                output, _ = client.communicate("\n", timeout=120)
-        counted: dict[str, int] = json.loads(output)
-        return counted
-
-    def listening(self) -> bool:
-        """Whether the port accepts."""
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
 
 @pytest.fixture

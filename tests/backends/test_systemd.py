@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 import pytest
 
 from genesis_stack import process
-from genesis_stack.backends import Desired, LintError, Phase, Service
+from genesis_stack.backends import Desired, LintError, Monitor, Phase, Service
 from genesis_stack.backends.systemd import SystemdBackend
 from genesis_stack.layout import Layout
 from genesis_stack.process import Completed, ProcessError
@@ -134,6 +135,11 @@ CASES: list[tuple[str, Callable[[SystemdBackend], object], list[str]]] = [
         ],
     ),
     (
+        "the agent's log is that of the service, not of the timer that starts it",
+        lambda backend: backend.log_tail("gitops.agent", 5),
+        ["journalctl --no-pager --output=cat --lines=5 --unit=genesis-agent.service"],
+    ),
+    (
         "reload without models only reads",
         lambda backend: backend.reload(Desired.nothing()),
         ["systemctl daemon-reload"],
@@ -192,6 +198,34 @@ def test_observe_asks_once_and_sees_what_is_off(
     assert not smol.listening
     assert not smol.enabled
     assert [(one.path, one.model) for one in seen.foreign] == [(drop_in, "smol")]
+
+
+def test_a_drop_in_of_a_program_that_watches_is_told_with_its_name(
+    backend: SystemdBackend, door: Door, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the plan knows it; one of the slice is of no program alone."""
+    monitor = Monitor("monitor.prometheus", "127.0.0.1", 9090, reload_on=(), restart_on=())
+    folders = ("genesis-prometheus.service.d", "genesis.slice.d")
+    files = [tmp_path / folder / "override.conf" for folder in folders]
+    for file in files:
+        file.parent.mkdir()
+        file.write_text("")
+    unit = SHOWN.split("\n\n")[1].replace("smol-server.service", "genesis-prometheus.service")
+    unit = unit.partition("DropInPaths=")[0] + f"DropInPaths={files[0]}\n"
+    shown = SHOWN.replace(
+        "LoadState=loaded\nDropInPaths=\n", f"LoadState=loaded\nDropInPaths={files[1]}\n", 1
+    )
+    door.answer("systemctl show", stdout=shown.replace("/control", "/gone") + "\n" + unit)
+    monkeypatch.setattr("genesis_stack.backends.ports.strangers", lambda *_: {})
+    seen = backend.observe(replace(DESIRED, monitors={monitor.name: monitor}), [])
+    assert {one.path: one.model for one in seen.foreign} == {files[0]: "monitor.prometheus", files[1]: None}
+
+
+def test_what_a_unit_keeps_outside_of_the_layout_is_known(backend: SystemdBackend, tmp_path: Path) -> None:
+    """The directories of links, and those of users that come and go."""
+    for kind, folders in (("cache", backend.caches), ("log", backend.logs)):
+        above = tmp_path / "var" / kind
+        assert folders == (above / "genesis-stack", above / "private/genesis-stack")
 
 
 def test_a_unit_that_does_not_exist_is_absent(backend: SystemdBackend, door: Door) -> None:

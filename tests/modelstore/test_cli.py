@@ -9,8 +9,12 @@ from typing import Any
 
 import pytest
 
+from genesis_stack.backends import Desired
 from genesis_stack.cli.main import main
+from genesis_stack.errors import ExitCode
 from genesis_stack.layout import Layout
+from genesis_stack.reconcile.generations import Generations, Result
+from genesis_stack.reconcile.lock import held
 
 STACK = """\
 api_version: genesis.stack/v1
@@ -126,15 +130,27 @@ def test_pull_of_a_wrong_digest_ends_with_65(bench: Bench) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_verify_finds_damage_and_ends_with_65(bench: Bench) -> None:
+def test_verify_finds_damage_and_puts_the_file_into_quarantine(bench: Bench) -> None:
     """A file that changed behind our back is found without --deep, by its times."""
     path = Path(bench.data("models", "pull")["files"][0]["path"])
     assert bench.run("models", "verify", "--deep").returncode == 0
     path.chmod(0o644)
     path.write_bytes(b"x" * path.stat().st_size)
+    (told,) = bench.data("models", "verify")["files"]
+    assert (told["sha256"], told["ok"], told["hashed"]) == (bench.digest, False, True)
+    assert "quarantine" in told["damage"]
+    assert not path.exists()
+    assert [kept.name[:64] for kept in (bench.layout.models / "quarantine").iterdir()] == [bench.digest]
+
+
+def test_verify_of_damage_ends_with_65(bench: Bench) -> None:
+    """And names the file to a person, too."""
+    path = Path(bench.data("models", "pull")["files"][0]["path"])
+    path.chmod(0o644)
+    path.write_bytes(b"x" * path.stat().st_size)
     done = bench.run("models", "verify")
     assert done.returncode == 65
-    assert not path.exists()
+    assert f"{bench.digest}  DAMAGED" in done.stdout
 
 
 def test_gc_keeps_what_generations_and_the_stack_need(bench: Bench) -> None:
@@ -164,6 +180,79 @@ def test_gc_deletes_nothing_while_a_generation_cannot_be_read(bench: Bench) -> N
     (bench.layout.generations / "00001").mkdir(parents=True)
     assert bench.run("models", "gc").returncode == 1
     assert (bench.layout.models / "sha256" / bench.digest).exists()
+
+
+def test_people_get_a_line_for_each_file(bench: Bench) -> None:
+    """What it is, how large, and whether anything needs it."""
+    short = bench.digest[:12]
+    size = f"{bench.model.stat().st_size / 2**20:.2f} MiB"
+    assert bench.run("models", "pull").stdout == f"tiny  weights  {size}  sha256 {short}\n"
+    assert bench.run("models", "import", str(bench.model)).stdout == f"sha256: {bench.digest}\n"
+    assert bench.run("models", "verify").stdout == f"{bench.digest}  ok, unchanged since it was hashed\n"
+    assert bench.run("models", "verify", "--deep").stdout == f"{bench.digest}  ok, hashed\n"
+    listed = f"{short}  {size:>9}  verified  unused  Tiny llama F32\n"
+    assert bench.run("models", "list").stdout == listed
+    applied(bench, bench.digest)
+    assert bench.run("models", "list").stdout == listed.replace("unused", "generations 00001")
+    (bench.folder / "stack.yaml").unlink()
+    (bench.layout.models / "quarantine/x").write_bytes(b"1234")
+    done = bench.run("models", "gc")
+    assert done.stdout.split() == ["4", "B", str(bench.layout.models / "quarantine/x")]
+    assert "4 B were freed" in done.stderr
+
+
+def test_gc_refuses_a_stack_that_is_not_there(bench: Bench) -> None:
+    """A typing mistake does not cost the files that were to be kept."""
+    bench.run("models", "pull")
+    for verb in (("gc",), ("inspect", "tiny")):
+        done = bench.run("models", *verb, "--stack", "prdo.yaml")
+        assert done.returncode == 78
+        assert "prdo.yaml: no such file" in done.stderr
+    assert (bench.layout.models / "sha256" / bench.digest).exists()
+
+
+def test_gc_keeps_the_files_of_the_stack_that_is_named(bench: Bench) -> None:
+    """And not those of ./stack.yaml, which is then another one."""
+    bench.run("models", "pull")
+    (bench.folder / "stack.yaml").rename(bench.folder / "prod.yaml")
+    bench.declare(digest="a" * 64)
+    assert bench.data("models", "gc", "--stack", "prod.yaml")["files"] == []
+    assert [Path(file["path"]).name for file in bench.data("models", "gc")["files"]] == [bench.digest]
+
+
+def applied(bench: Bench, digest: str) -> int:
+    """A generation in force that needs this one file."""
+    generations = Generations(bench.layout)
+    number = generations.add(Desired("test", "", {}, {}, (digest,)))
+    generations.finish(number, Result(outcome="applied", finished=0))
+    generations.set_current(number)
+    return number
+
+
+def test_gc_frees_the_files_of_old_generations_when_told_how_many_to_keep(bench: Bench) -> None:
+    """First those go, then what only they needed; a dry run tells the same and deletes nothing."""
+    bench.run("models", "pull")
+    (bench.folder / "stack.yaml").unlink()
+    (other := bench.folder / "other.gguf").write_bytes(bench.model.read_bytes() + b"other")
+    imported = bench.data("models", "import", str(other))["files"][0]["sha256"]
+    applied(bench, bench.digest)
+    applied(bench, imported)
+    for words in ((), ("--keep", "1")):
+        assert bench.data("models", "gc", *words)["files"] == []
+    told = bench.data("models", "gc", "--keep", "0", "--dry-run")["files"]
+    assert [Path(row["path"]).name for row in told] == ["00001", bench.digest]
+    assert Generations(bench.layout).numbers() == [1, 2]
+    assert bench.data("models", "gc", "--keep", "0")["files"] == told
+    assert Generations(bench.layout).numbers() == [2]
+    assert [file["sha256"] for file in bench.data("models", "list")["files"]] == [imported]
+
+
+def test_gc_waits_for_another_run_no_longer_than_it_is_told_to(bench: Bench) -> None:
+    """Exit 75 names who is at work."""
+    with held(bench.layout.lock, 0, "genesis-stack apply"):
+        done = bench.run("models", "gc", "--lock-timeout", "0.1")
+    assert done.returncode == ExitCode.LOCKED
+    assert "genesis-stack apply" in done.stderr
 
 
 @pytest.mark.parametrize("how", ["file", "digest", "model"])

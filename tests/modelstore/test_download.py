@@ -5,11 +5,12 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from file_server import FileServer
+from pulling import PULL
+from waiting import until
 
 from genesis_stack.errors import ExitCode
 from genesis_stack.layout import Layout
@@ -17,17 +18,6 @@ from genesis_stack.modelstore.download import ATTEMPTS, Download, download
 from genesis_stack.modelstore.faults import ChecksumError, DiskError, FetchError
 from genesis_stack.modelstore.modelfile import ensure
 from genesis_stack.spec.model import Weights
-from tests.modelstore.conftest import FileServer
-
-PULL = """
-import sys
-from pathlib import Path
-from genesis_stack.layout import Layout
-from genesis_stack.modelstore.modelfile import ensure
-from genesis_stack.spec.model import Weights
-weights = Weights.model_construct(source=sys.argv[1], sha256=sys.argv[2], revision=None, size=None)
-ensure(weights, Layout.under(Path(sys.argv[3])))
-"""
 
 
 def declared(files: FileServer, **fields: object) -> Weights:
@@ -83,7 +73,7 @@ def test_a_killed_download_is_resumed_by_the_next_run(files: FileServer, tmp_pat
     with running:
         assert files.half_sent.wait(30)
         part = Layout.under(tmp_path).models / "partial" / files.digest
-        wait_for(lambda: part.exists() and part.stat().st_size > 1_000_000)
+        until(lambda: part.exists() and part.stat().st_size > 1_000_000, "a part of the file")
         os.kill(running.pid, signal.SIGKILL)
     assert not (Layout.under(tmp_path).models / "sha256" / files.digest).exists()
     have = part.stat().st_size
@@ -99,7 +89,7 @@ def test_ctrl_c_leaves_a_part_and_no_model(files: FileServer, tmp_path: Path) ->
     with running:
         assert files.half_sent.wait(30)
         part = Layout.under(tmp_path).models / "partial" / files.digest
-        wait_for(lambda: part.exists() and part.stat().st_size > 1_000_000)
+        until(lambda: part.exists() and part.stat().st_size > 1_000_000, "a part of the file")
         running.send_signal(signal.SIGINT)
         running.wait(30)
     assert part.exists()
@@ -245,14 +235,4 @@ def test_two_runs_at_once_download_once(files: FileServer, tmp_path: Path) -> No
             files.gate.set()
     assert (first.returncode, second.returncode) == (0, 0)
     assert len(files.requests) == 1
-    assert f"waiting for -c (pid {first.pid})" in told
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    """Wait up to 30 s until a condition holds."""
-    pause = threading.Event()
-    for _ in range(3000):
-        if condition():
-            return
-        pause.wait(0.01)
-    raise AssertionError("it never came true")
+    assert f"pid {first.pid}" in told

@@ -5,9 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+from file_server import FileServer
+from pulling import PULL
+
 from genesis_stack.layout import Layout
-from tests.modelstore.conftest import FileServer
-from tests.modelstore.test_download import PULL
 
 SOURCE = "hf://owner/repo/dir/model.gguf@abc123"
 

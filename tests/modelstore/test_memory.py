@@ -7,7 +7,7 @@ import pytest
 from genesis_stack.modelstore.facts import Facts
 from genesis_stack.modelstore.known import KNOWN
 from genesis_stack.modelstore.memory import Shape, cells, compute, images, kv_cache, rows, total
-from genesis_stack.spec.model import Budget, EngineSettings, Model, Weights
+from genesis_stack.spec.model import EngineSettings, Model, Weights
 
 MIB = 1024 * 1024
 BY_NAME = {facts.name: facts for facts in KNOWN.values()}
@@ -119,4 +119,3 @@ def test_recurrent_state_grows_with_the_sequences_and_not_with_the_context() -> 
     one = total(model(engine={"parallel": 1, "context": 4096}), shapes)
     assert total(model(engine={"parallel": 1, "context": 8192}), shapes) == one
     assert total(model(engine={"parallel": 2, "context": 2048}), shapes) > one
-    assert Budget(memory=1, cpus=1).tasks

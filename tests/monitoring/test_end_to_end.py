@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 import yaml
+from waiting import until
 
 from genesis_stack.process import run
 from monitoring.healthy import healthy_hour
-from monitoring.watched import Watched, receiver, wait_for
+from monitoring.watched import Watched, receiver
 
 pytestmark = [pytest.mark.prometheus, pytest.mark.timeout(900)]
 
@@ -36,10 +37,10 @@ def machine(smollm2: Path) -> Iterator[Watched]:
         try:
             done = machine.apply(alerts=TUNED)
             assert done.returncode == 0, done.stderr
-            wait_for(
+            until(
                 lambda: machine.query("query", query='up{job="genesis"} == 1')["result"],
-                lambda: "a scrape",
-                300,
+                "a scrape",
+                seconds=300,
             )
             yield machine
         finally:

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from waiting import until
 
-from monitoring.watched import Told, Watched, wait_for
+from monitoring.watched import Told, Watched
 
 pytestmark = [pytest.mark.prometheus, pytest.mark.model, pytest.mark.timeout(900)]
 
@@ -41,7 +42,7 @@ scrape_configs:
         ]
         with subprocess.Popen(argv, stderr=subprocess.DEVNULL) as theirs:
             try:
-                wait_for(lambda: ready(machine), lambda: "their Prometheus", 300)
+                until(lambda: ready(machine), "their Prometheus", seconds=300)
                 yield machine
             finally:
                 machine.cli("destroy", "--yes")
@@ -82,7 +83,7 @@ def test_it_finds_targets_and_rules_and_forgets_them(machine: Watched) -> None:
         result: list[dict[str, Any]] = machine.query("query", query="up == 1")["result"]
         return {(one["metric"]["job"], one["metric"].get("model")) for one in result} == expected
 
-    wait_for(found, lambda: machine.query("targets"), 300)
+    until(found, lambda: machine.query("targets"), seconds=300)
     assert "ServerDown" in rules(machine)
     done = machine.apply(monitoring=external, alerts="  HighMemoryUsage: {threshold: 77%}")
     assert "tell " in done.stderr

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hosts.fixtures import PYTHON
 from hosts.nspawn import Host, boot
+from hosts.verbs import STACK, applied, cli, exposure
+from small_model import DIGEST
 
-from genesis_stack.process import Completed
-from monitoring.watched import DIGEST
+from genesis_stack.errors import ExitCode
 
 pytestmark = [pytest.mark.host, pytest.mark.prometheus, pytest.mark.model]
 PROGRAMS = ("prometheus", "promtool", "prometheus-alertmanager", "amtool")
@@ -55,12 +54,6 @@ def watched(host_root: Path) -> Iterator[Host]:
         yield host
 
 
-def cli(host: Host, *words: str) -> Completed:
-    """Run this environment's program inside."""
-    argv = [Path(sys.prefix) / "bin/genesis-stack", *words, "--backend", "systemd"]
-    return host.run(argv, check=False, timeout=600)
-
-
 def ask(host: Host, url: str) -> str:
     """GET from inside."""
     program = (
@@ -72,12 +65,6 @@ def ask(host: Host, url: str) -> str:
 def state(host: Host, unit: str) -> str:
     """Active, inactive, or on the way."""
     return host.show(unit, "ActiveState")["ActiveState"]
-
-
-def applied(host: Host, text: str) -> Completed:
-    """Write a stack and apply it."""
-    host.write("/root/stack.yaml", text)
-    return cli(host, "apply", "/root/stack.yaml")
 
 
 def test_a_missing_secret_ends_the_apply_before_anything_is_touched(watched: Host, smollm2: Path) -> None:
@@ -93,7 +80,7 @@ def test_all_three_run_confined_and_see_the_server(watched: Host, smollm2: Path)
     watched.write("/etc/genesis-stack/secrets/hook", SECRET, mode=0o600)
     done = applied(watched, stack(smollm2, monitoring=MONITORING))
     assert done.returncode == 0, done.stderr
-    assert applied(watched, stack(smollm2, monitoring=MONITORING)).stdout == "Nothing to do.\n"
+    assert cli(watched, "plan", STACK, "--exit-code").returncode == ExitCode.OK
     up = "http://127.0.0.1:9090/api/v1/query?query=sum(up)"
     watched.wait_for(lambda: '"2"' in ask(watched, up), deadline=300, what="both targets up")
     for unit in UNITS:
@@ -109,12 +96,7 @@ def test_all_three_run_confined_and_see_the_server(watched: Host, smollm2: Path)
 @pytest.mark.parametrize(("unit", "promised"), EXPOSURE.items())
 def test_exposure_is_as_documented(watched: Host, unit: str, promised: float) -> None:
     """On the real manager, not only offline."""
-    said = watched.run(
-        ["systemd-analyze", "security", "--json=short", "--no-pager", f"{unit}.service"], check=False
-    )
-    score = watched.run(["systemd-analyze", "security", "--no-pager", f"{unit}.service"], check=False).stdout
-    assert json.loads(said.stdout)
-    assert float(score.rsplit(": ", 1)[1].split()[0]) <= promised
+    assert exposure(watched, f"{unit}.service") <= promised
 
 
 def test_a_changed_limit_is_reloaded_and_drift_is_healed(watched: Host, smollm2: Path) -> None:
@@ -127,6 +109,23 @@ def test_a_changed_limit_is_reloaded_and_drift_is_healed(watched: Host, smollm2:
     assert "monitor.alertmanager" in cli(watched, "drift").stdout
     assert applied(watched, stack(smollm2, "7s", MONITORING)).returncode == 0
     assert watched.show(UNITS[1], "ActiveState") == {"ActiveState": "active"}
+
+
+def test_a_strangers_drop_in_is_set_aside_and_the_program_runs_as_it_must(
+    watched: Host, smollm2: Path
+) -> None:
+    """Afterwards there is no drift, and nothing to do."""
+    declared = watched.show(UNITS[0], "MemoryMax")
+    watched.write(f"/etc/systemd/system/{UNITS[0]}.d/override.conf", "[Service]\nMemoryMax=3G\n")
+    watched.systemctl("daemon-reload")
+    assert "changed limit" in cli(watched, "drift").stdout
+    before = watched.show(UNITS[0], "MainPID")
+    done = applied(watched, stack(smollm2, "7s", MONITORING))
+    assert done.returncode == 0, done.stderr
+    assert watched.show(UNITS[0], "MemoryMax") == declared
+    assert watched.show(UNITS[0], "MainPID") != before
+    assert cli(watched, "drift").returncode == 0
+    assert cli(watched, "plan", STACK, "--exit-code").returncode == ExitCode.OK
 
 
 def test_down_stops_them_and_they_come_back_with_a_boot(watched: Host, smollm2: Path) -> None:

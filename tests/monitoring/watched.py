@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 import threading
-import time
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,22 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from ports import free_port
+from program import embedded
+from small_model import DIGEST
+from waiting import until
 
 from genesis_stack.layout import Layout
-from genesis_stack.process import Completed, run
+from genesis_stack.process import Completed
 from genesis_stack.render.monitoring import monitoring_files
 from genesis_stack.spec.load import loads
-
-DIGEST = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
-PROGRAM = Path(sys.prefix) / "bin/genesis-stack"
-
-
-def wait_for(condition: Callable[[], object], what: Callable[[], object], deadline: float) -> None:
-    """Ask again and again until it holds."""
-    end = time.monotonic() + deadline
-    while not condition():
-        assert time.monotonic() < end, f"not within {deadline} s: {what()}"
-        time.sleep(0.1)
 
 
 @dataclass
@@ -88,8 +78,7 @@ class Watched:
 
     def cli(self, *words: str) -> Completed:
         """Run `genesis-stack`."""
-        argv = [PROGRAM, *words, "--root", self.root, "--backend", "embedded"]
-        return run(argv, check=False, timeout=600)
+        return embedded(self.root, *words, timeout=600)
 
     def apply(self, *, alerts: str = "", extra: str = "", monitoring: str | None = None) -> Completed:
         """Apply the one-model stack, with what the test says about monitoring and alerts."""
@@ -142,8 +131,10 @@ alerts:
         def heard() -> bool:
             return [how for name, how in self.told.heard if name == alert][-1:] == [status]
 
-        wait_for(
-            heard, lambda: f"{alert} {status}; heard {self.told.heard}; active {self.active()}", deadline
+        until(
+            heard,
+            lambda: f"{alert} {status}; heard {self.told.heard}; active {self.active()}",
+            seconds=deadline,
         )
 
     def pid(self) -> int:

@@ -47,6 +47,16 @@ class FakeBackend:
         self.layout = layout
         self.memory = layout.run / "fake.json"
 
+    @property
+    def caches(self) -> tuple[Path, ...]:
+        """One, beside the layout."""
+        return (self.layout.state.with_name("fake-cache"),)
+
+    @property
+    def logs(self) -> tuple[Path, ...]:
+        """One of links to the other, as systemd makes them for users that come and go."""
+        return tuple(self.layout.state.with_name(name) for name in ("fake-log", "fake-log-private"))
+
     def render(self, stack: Stack, resolved: Mapping[str, ResolvedModel]) -> tuple[RenderedFile, ...]:
         """A config a model, and one file that they share."""
         configs = (config_file(stack, name, resolved[name], self.layout, owner="") for name in stack.models)

@@ -14,32 +14,11 @@ from genesis_stack.modelstore.store import Store
 from genesis_stack.reconcile.drift import find_drift
 from genesis_stack.reconcile.transaction import RollbackFailedError, RolledBackError
 from reconcile.fake_backend import BROKEN
+from reconcile.faults import Fault, KilledError
 from reconcile.world import DIGEST, WEIGHTS, World
 
 BEFORE = {"a": "one", "b": "one"}
 AFTER = {"a": "two", "c": "one"}
-
-
-class KilledError(BaseException):
-    """SIGKILL, as far as the code under test can tell: nothing catches it."""
-
-
-class Fault:
-    """Does something at the k-th change, and counts them all."""
-
-    def __init__(self, at: int, error: BaseException, only: str = "") -> None:
-        self.left = at
-        self.error = error
-        self.only = only
-        self.struck = False
-
-    def __call__(self, what: str) -> None:
-        """Be told of a change."""
-        if what.startswith(self.only):
-            self.left -= 1
-            if self.left == 0:
-                self.struck = True
-                raise self.error
 
 
 def steps(world: World, models: dict[str, str]) -> int:

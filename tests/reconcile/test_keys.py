@@ -100,6 +100,24 @@ def test_there_are_never_more_than_two_good_keys(desk: Desk) -> None:
     assert first.text not in desk.secret.read_text()
 
 
+def test_no_key_is_issued_that_has_ended_already(desk: Desk) -> None:
+    """Neither a first one nor in exchange; what there is stays as it is, and the message says what to do."""
+    kept = desk.issue("both", "old")
+    desk.now = dt.datetime(2026, 2, 1, 23, 59, 59, tzinfo=dt.UTC)
+    desk.store.revoke("both", [kept.id])
+    kept = desk.issue("both", "old")
+    desk.now += dt.timedelta(seconds=1)
+    before = desk.keys_file.read_bytes()
+    slot = desk.store.slot("both", "old")
+    for issue in (lambda: desk.store.add("both", *slot), lambda: desk.store.rotate("both", *slot, HOUR)):
+        with pytest.raises(GenesisError, match="until 2026-02-01") as refused:
+            issue()
+        assert "clients.both.keys.old" in (refused.value.hint or "")
+    assert desk.keys_file.read_bytes() == before
+    assert kept.id in desk.states("both")
+    assert desk.issue("both", "new")
+
+
 def test_a_shorter_overlap_does_not_revive_a_key(desk: Desk) -> None:
     """An end that was set is never put off."""
     old = desk.issue("alice")

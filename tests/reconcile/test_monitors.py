@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 import pytest
 
-from genesis_stack.backends import Desired, Listener, Monitor, Observation, ObservedService, Phase, Reader
+from genesis_stack.backends import (
+    Desired,
+    Foreign,
+    Listener,
+    Monitor,
+    Observation,
+    ObservedService,
+    Phase,
+    Reader,
+)
 from genesis_stack.reconcile.monitors import loaded
 from genesis_stack.reconcile.plan import Situation, make_plan
 from genesis_stack.reconcile.steps import Action, Plan
@@ -45,7 +54,9 @@ def test_nothing_to_do_is_no_step() -> None:
 def test_a_changed_rule_is_a_reload() -> None:
     """Without a gap."""
     steps = shown(make_plan(situation(desired(rules="new"), desired())))
-    assert steps[-1] == (Action.RELOAD_MONITOR, "genesis.rules.yml changes")
+    action, reason = steps[-1]
+    assert action is Action.RELOAD_MONITOR
+    assert RULES.name in reason
     assert Action.STOP_MONITOR not in dict(steps)
 
 
@@ -54,6 +65,36 @@ def test_a_changed_unit_stops_it_before_the_files_change_and_starts_it_last() ->
     plan = make_plan(situation(desired(unit="new"), desired()))
     actions = [step.action for step in plan.steps]
     assert actions == [Action.STOP_MONITOR, Action.WRITE, Action.RELOAD, Action.START_MONITOR]
+
+
+def disturbed(how: str) -> Situation:
+    """One that somebody else has changed while it runs."""
+    given = situation(desired(), desired())
+    if how == "limit":
+        one = ObservedService(Phase.RUNNING, limits={"MemoryMax": ("1", "2")})
+        return replace(given, seen=replace(given.seen, monitors={MONITOR.name: one}))
+    foreign = Foreign(Path("/u/prometheus.service.d/x.conf"), MONITOR.name, "[Service]")
+    return replace(given, seen=replace(given.seen, foreign=(foreign,)))
+
+
+@pytest.mark.parametrize(("how", "why"), [("limit", "MemoryMax is 2, must be 1"), ("drop-in", "stranger")])
+def test_what_somebody_else_changed_of_it_is_undone_by_starting_it_anew(how: str, why: str) -> None:
+    """A file that is set aside, or a limit that is put back, means nothing to a process that runs on."""
+    plan = make_plan(disturbed(how))
+    others = [Action.SET_ASIDE, Action.RELOAD] if how == "drop-in" else []
+    assert [step.action for step in plan.steps] == [Action.STOP_MONITOR, *others, Action.START_MONITOR]
+    assert all(why in step.reason for step in plan.steps if step.action not in others)
+
+
+@pytest.mark.parametrize("how", ["limit", "drop-in"])
+def test_the_gateway_is_started_anew_without_being_stopped_first(how: str) -> None:
+    """Everybody's requests pass there."""
+    given = disturbed(how)
+    front = replace(MONITOR, front=True)
+    steady = replace(given, desired=replace(given.desired, monitors={MONITOR.name: front}))
+    actions = [step.action for step in make_plan(steady).steps]
+    assert Action.STOP_MONITOR not in actions
+    assert actions[-1] is Action.START_MONITOR
 
 
 @pytest.mark.parametrize("phase", [Phase.STOPPED, Phase.FAILED, Phase.ABSENT])
@@ -67,7 +108,7 @@ def test_one_that_left_the_stack_is_stopped_also_when_nobody_saw_it_run() -> Non
     gone = situation(Desired("t", "", {}, {}, ()), desired())
     blind = replace(gone, seen=replace(gone.seen, monitors={}))
     for one in (gone, blind):
-        assert (Action.STOP_MONITOR, "no longer in the stack") in shown(make_plan(one))
+        assert Action.STOP_MONITOR in dict(shown(make_plan(one)))
 
 
 def test_an_interrupted_run_may_not_have_reloaded_it() -> None:
@@ -90,10 +131,9 @@ def test_a_prometheus_that_runs_already_is_told_of_changed_and_removed_files() -
     reader = Reader("http://127.0.0.1:1/-/reload", (RULES,))
     outside = replace(desired(), monitors={}, reader=reader)
     changed = replace(desired(rules="new"), monitors={}, reader=reader)
-    assert (Action.TELL, "genesis.rules.yml changes") in shown(make_plan(situation(changed, outside)))
-    assert (Action.TELL, "genesis.rules.yml changes") in shown(
-        make_plan(situation(Desired("t", "", {}, {}, ()), outside))
-    )
+    removed = Desired("t", "", {}, {}, ())
+    for after in (changed, removed):
+        assert RULES.name in dict(shown(make_plan(situation(after, outside))))[Action.TELL]
     assert make_plan(situation(outside, outside)).empty
 
 

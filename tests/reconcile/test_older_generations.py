@@ -8,7 +8,7 @@ from pathlib import Path
 from genesis_stack.backends import Desired
 from genesis_stack.reconcile.apply import model_files
 from genesis_stack.render import RenderedFile
-from reconcile.test_plan import service
+from reconcile.services import service
 
 
 def test_the_files_of_an_older_config_are_found() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
@@ -9,32 +10,11 @@ import pytest
 
 from genesis_stack.backends import Desired, Foreign, Listener, Observation, ObservedService, Phase, Service
 from genesis_stack.reconcile.plan import Situation, make_plan
-from genesis_stack.reconcile.steps import Action, Plan, to_text
+from genesis_stack.reconcile.steps import Action, to_text
 from genesis_stack.render import RenderedFile
+from reconcile.services import CONFIG, MIB, SOCKET, service
 
-CONFIG = PurePosixPath("/etc/a.json")
-SOCKET = PurePosixPath("/etc/a.socket")
 OLD = PurePosixPath("/etc/old.json")
-MIB = 2**20
-
-
-def service(model: str = "a", *, port: int = 1, strategy: str = "queue") -> Service:
-    """A server."""
-    return Service(
-        model=model,
-        host="127.0.0.1",
-        port=port,
-        weights="w",
-        config="c",
-        memory=100 * MIB,
-        strategy="blue_green" if strategy == "blue_green" else "queue",
-        min_healthy=1.0,
-        deadline=60.0,
-        drain=30.0,
-        max_exposure=0.2,
-        restart_on=(CONFIG.with_name(f"{model}.json"),),
-        rebind_on=(SOCKET,),
-    )
 
 
 def desired(content: str = "new", *services: Service) -> Desired:
@@ -59,15 +39,12 @@ def situation(**changes: object) -> Situation:
     return replace(base, **changes)  # type: ignore[arg-type]  # fields by name
 
 
-def actions(plan: Plan) -> list[str]:
-    """The plan in short."""
-    return [f"{step.action} {step.target}: {step.reason}" for step in plan.steps]
+def tells(text: str, words: str) -> bool:
+    """Whether these stand in a text, in this order and with anything between them where the sign … is."""
+    return re.search(".*".join(map(re.escape, words.split(" … "))), text) is not None
 
 
-WRITE, RELOAD = (
-    "write /etc/a.json: ",
-    "reload process manager: it must know the files above and start them at boot",
-)
+WRITE, RELOAD = "write /etc/a.json: ", "reload process manager: boot"
 ABSENT = ObservedService(Phase.ABSENT, listening=False, enabled=False)
 CASES: dict[str, tuple[Situation, list[str]]] = {
     "nothing to do": (situation(), []),
@@ -81,87 +58,100 @@ CASES: dict[str, tuple[Situation, list[str]]] = {
     ),
     "a lost record": (
         situation(previous=Desired.nothing(), base=None),
-        ["record current: all of it stands and runs, and no generation is in force"],
+        ["record current: no generation"],
     ),
     "the stack changed": (
         situation(previous=desired("old"), seen=seen("old")),
-        [f"{WRITE}the stack changed", RELOAD, "restart a: a.json changes"],
+        [f"{WRITE}stack", RELOAD, "restart a: a.json"],
     ),
     "edited by hand": (
         situation(seen=seen("mine")),
-        [f"{WRITE}edited by hand", RELOAD, "restart a: a.json changes"],
+        [f"{WRITE}edited", RELOAD, "restart a: a.json"],
     ),
     "removed by hand": (
         situation(seen=seen(None)),
-        [f"{WRITE}missing", RELOAD, "restart a: a.json changes"],
+        [f"{WRITE}missing", RELOAD, "restart a: a.json"],
     ),
     "another mode": (
         situation(seen=replace(seen(), modes={CONFIG: 0o600, SOCKET: 0o644})),
-        [f"{WRITE}mode is 0600, must be 0644", RELOAD, "restart a: a.json changes"],
+        [f"{WRITE}0600 … 0644", RELOAD, "restart a: a.json"],
     ),
-    "stopped": (situation(seen=seen(phase=Phase.STOPPED)), ["start a: it was stopped"]),
-    "failed": (situation(seen=seen(phase=Phase.FAILED)), ["start a: it has failed"]),
+    "stopped": (situation(seen=seen(phase=Phase.STOPPED)), ["start a: stopped"]),
+    "failed": (situation(seen=seen(phase=Phase.FAILED)), ["start a: failed"]),
     "gone from the process manager": (
         situation(seen=replace(seen(socket="t"), services={"a": ABSENT})),
-        ["write /etc/a.socket: edited by hand", RELOAD, "start a: it does not run"],
+        ["write /etc/a.socket: edited", RELOAD, "start a: not run"],
     ),
-    "a closed port": (situation(seen=seen(listening=False)), ["restart a: its port is closed"]),
+    "a closed port": (situation(seen=seen(listening=False)), ["restart a: port … closed"]),
     "a server that has the change already": (
         situation(seen=seen("mine"), settled=("a",)),
-        [f"{WRITE}edited by hand", RELOAD],
+        [f"{WRITE}edited", RELOAD],
     ),
     "a file that is read before each request": (
         situation(
             desired=desired("new", replace(service(), restart_on=(), reread=(CONFIG,))), seen=seen("mine")
         ),
-        [f"{WRITE}edited by hand", "reread a: a.json changes"],
+        [f"{WRITE}edited", "reread a: a.json"],
     ),
     "disabled": (situation(seen=seen(enabled=False)), [RELOAD]),
     "not read": (situation(seen=seen(stale=True)), [RELOAD]),
     "a changed limit": (
         situation(seen=seen(limits={"MemoryMax": ("1", "2")})),
-        ["restart a: MemoryMax is 2, must be 1"],
+        ["restart a: MemoryMax … 2 … 1"],
     ),
     "a drop-in that opened its port to others": (
         situation(seen=replace(seen(), foreign=(Foreign(Path("/etc/a.socket.d/x.conf"), "a", "x"),))),
         [
-            "release a: somebody else had a say in its port",
-            "set aside /etc/a.socket.d/x.conf: changes our services and is not ours",
+            "release a: else … port",
+            "set aside /etc/a.socket.d/x.conf: not ours",
             RELOAD,
-            "start a: somebody else had a say in its port",
+            "start a: else … port",
         ],
     ),
     "a drop-in": (
         situation(seen=replace(seen(), foreign=(Foreign(Path("/etc/x.conf"), "a", "x"),))),
         [
-            "set aside /etc/x.conf: changes our services and is not ours",
+            "set aside /etc/x.conf: not ours",
             RELOAD,
-            "restart a: a stranger's file changed it",
+            "restart a: stranger",
         ],
     ),
     "a swapped model file": (
         situation(missing={"a": "it changed"}),
-        ["fetch a: it changed", "restart a: its model file is replaced"],
+        ["fetch a: it changed", "restart a: model file"],
+    ),
+    "a model file that was just fetched": (
+        situation(fetched=("a",)),
+        ["restart a: model file"],
+    ),
+    "new weights that were just fetched, and room for two": (
+        situation(
+            desired=desired("new", service(strategy="blue_green")),
+            seen=seen("old"),
+            fetched=("a",),
+            room=200 * MIB,
+        ),
+        [f"{WRITE}edited", RELOAD, "replace a: a.json"],
     ),
     "an interrupted restart": (
         situation(unfinished=("a",)),
-        ["restart a: an interrupted run may not have restarted it"],
+        ["restart a: interrupted"],
     ),
     "another port": (
         situation(desired=desired("new", service(port=2))),
         [
-            "release a: moves from 127.0.0.1:1 to 127.0.0.1:2",
+            "release a: 127.0.0.1:1 … 127.0.0.1:2",
             RELOAD,
-            "start a: moves from 127.0.0.1:1 to 127.0.0.1:2",
+            "start a: 127.0.0.1:1 … 127.0.0.1:2",
         ],
     ),
     "another socket file": (
         situation(seen=seen(socket="t")),
         [
-            "release a: how its port and process are set up changes",
-            "write /etc/a.socket: edited by hand",
+            "release a: port",
+            "write /etc/a.socket: edited",
             RELOAD,
-            "start a: how its port and process are set up changes",
+            "start a: port",
         ],
     ),
     "a model less": (
@@ -170,58 +160,61 @@ CASES: dict[str, tuple[Situation, list[str]]] = {
             inventory=(OLD,),
             seen=replace(seen(), files={CONFIG: "new", SOCKET: "s", OLD: "old"}),
         ),
-        ["release b: no longer in the stack", "delete /etc/old.json: no longer in the stack", RELOAD],
+        ["release b: no longer", "delete /etc/old.json: no longer", RELOAD],
     ),
     "room for two": (
         situation(desired=desired("new", service(strategy="blue_green")), seen=seen("old"), room=200 * MIB),
-        [f"{WRITE}edited by hand", RELOAD, "replace a: a.json changes"],
+        [f"{WRITE}edited", RELOAD, "replace a: a.json"],
     ),
     "room for two, and one that may not run": (
         situation(desired=desired("new", service(strategy="blue_green")), unfinished=("a",), room=200 * MIB),
-        ["restart a: an interrupted run may not have restarted it"],
+        ["restart a: interrupted"],
     ),
     "no room for two": (
         situation(desired=desired("new", service(strategy="blue_green")), seen=seen("old"), room=99 * MIB),
-        [f"{WRITE}edited by hand", RELOAD, "restart a: a.json changes"],
+        [f"{WRITE}edited", RELOAD, "restart a: a.json"],
     ),
 }
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_the_plan_of(case: str) -> None:
-    """Every case gives exactly these steps, in this order."""
+    """Every case gives exactly these steps, in this order, each with its reason."""
     given, expected = CASES[case]
-    assert actions(make_plan(given)) == expected
+    steps = make_plan(given).steps
+    assert [f"{step.action} {step.target}" for step in steps] == [line.split(": ")[0] for line in expected]
+    for step, line in zip(steps, expected, strict=True):
+        assert tells(step.reason, line.partition(": ")[2])
 
 
 CONSEQUENCES: dict[str, tuple[Situation, dict[str, str]]] = {
     "a stop": (
         situation(seen=seen(phase=Phase.STOPPED), load_seconds={"a": 0.2}),
-        {"start": "serves a on 127.0.0.1:1 after about 1 s"},
+        {"start": "serves a … 127.0.0.1:1 … about 1 s"},
     ),
     "a start that was never timed": (
         situation(seen=seen(phase=Phase.STOPPED)),
-        {"start": "serves a on 127.0.0.1:1 after as long as it loads"},
+        {"start": "serves a … 127.0.0.1:1 … as long"},
     ),
     "another port": (
         CASES["another port"][0],
         {
-            "release": "its port is opened anew: clients may be refused for a moment",
-            "start": "serves a on 127.0.0.1:2 after as long as it loads",
+            "release": "clients … refused",
+            "start": "serves a … 127.0.0.1:2 … as long",
         },
     ),
-    "a model less": (CASES["a model less"][0], {"release": "its port closes for good"}),
+    "a model less": (CASES["a model less"][0], {"release": "closes for good"}),
     "room for two": (
         CASES["room for two"][0],
-        {"replace": "restarts a beside the running one: nobody waits"},
+        {"replace": "beside … nobody waits"},
     ),
     "no restart": (
         CASES["a file that is read before each request"][0],
-        {"reread": "a reads it before its next request: no restart, nobody waits"},
+        {"reread": "no restart … nobody waits"},
     ),
     "a remark": (
         situation(seen=seen("mine"), remarks={CONFIG: "less memory"}, load_seconds={"a": 7.6}),
-        {"write": "less memory", "restart": "restarts a: clients queue for about 8 s"},
+        {"write": "less memory", "restart": "clients queue … about 8 s"},
     ),
 }
 
@@ -230,7 +223,10 @@ CONSEQUENCES: dict[str, tuple[Situation, dict[str, str]]] = {
 def test_a_step_says_what_it_means_for_clients(case: str) -> None:
     """Whether they wait, for how long, or are refused: that is what an operator decides by."""
     given, expected = CONSEQUENCES[case]
-    assert {step.action: step.consequence for step in make_plan(given).steps if step.consequence} == expected
+    told = {step.action: step.consequence for step in make_plan(given).steps if step.consequence}
+    assert told.keys() == expected.keys()
+    for action, words in expected.items():
+        assert tells(told[Action(action)], words), told
 
 
 def test_every_file_shows_what_changes_in_it() -> None:
@@ -255,9 +251,8 @@ def test_several_changed_files_are_one_reason() -> None:
     """One restart for all of them."""
     both = replace(service(), restart_on=(CONFIG, SOCKET), rebind_on=())
     plan = make_plan(situation(desired=desired("new", both), seen=seen("mine", socket="t")))
-    assert [step.reason for step in plan.steps if step.action is Action.RESTART] == [
-        "a.json, a.socket changes"
-    ]
+    (reason,) = (step.reason for step in plan.steps if step.action is Action.RESTART)
+    assert tells(reason, "a.json … a.socket")
 
 
 def test_a_secret_that_is_missing_blocks_and_says_where_it_belongs() -> None:
@@ -293,7 +288,7 @@ def test_the_diff_and_the_consequence_are_shown() -> None:
     given = situation(previous=desired("old"), seen=seen("old"), load_seconds={"a": 4.2})
     text = to_text(make_plan(given))
     assert "    -old\n    +new" in text
-    assert "clients queue for about 4 s" in text
+    assert tells(text, "clients queue … about 4 s")
 
 
 def test_the_fingerprint_follows_what_would_be_done() -> None:

@@ -19,7 +19,7 @@ from genesis_stack.reconcile.drift import find_drift
 from genesis_stack.reconcile.generations import Generations
 from genesis_stack.reconcile.transaction import RolledBackError
 from reconcile.fake_backend import BROKEN, REFUSED, FakeBackend
-from reconcile.test_crash import Fault, KilledError
+from reconcile.faults import Fault, KilledError
 from reconcile.world import SECRET, World, source_of, stack_of
 
 NAMES = st.sampled_from(["a", "b", "c"])
