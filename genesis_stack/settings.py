@@ -63,6 +63,12 @@ class Settings(BaseModel):
         return "systemd" if _BOOTED_SYSTEMD.is_dir() and os.geteuid() == 0 else "embedded"
 
     @property
+    def users_for_want_of_root(self) -> bool:
+        """Whether `auto` comes down to the user's own tree only because we are not root."""
+        decided = self.root is not None or self.backend != "auto"
+        return not decided and _BOOTED_SYSTEMD.is_dir() and os.geteuid() != 0
+
+    @property
     def layout(self) -> Layout:
         """Where things are on disk: below `root`, else the system's tree or the user's, by backend."""
         if self.root is not None:

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn
 
 import click
+from click.core import ParameterSource
 
+from genesis_stack.cli.duration import duration
 from genesis_stack.cli.host import AS_JSON, STACK, host_options, say
 from genesis_stack.errors import ExitCode, GenesisError
 
@@ -24,17 +26,6 @@ SHAPE_NAMES: Final = ("llama-3.1-8b", "qwen3-vl-4b")
 QUICK_SECONDS: Final = 90.0
 
 
-def _seconds(_: click.Context, __: click.Parameter, value: str) -> float:
-    from pydantic_core import PydanticCustomError
-
-    from genesis_stack.spec.units import parse_duration
-
-    try:
-        return parse_duration(value)
-    except PydanticCustomError as error:
-        raise click.BadParameter(error.message()) from None
-
-
 @click.command()
 @STACK
 @click.option("--model", help="Which model of the stack; may be left out where it is clear.")
@@ -43,7 +34,7 @@ def _seconds(_: click.Context, __: click.Parameter, value: str) -> float:
     type=click.Choice(SHAPE_NAMES),
     help="Use random weights of this shape instead of the model's own.",
 )
-@click.option("--within", callback=_seconds, default="6m", show_default=True, help="How long, about.")
+@click.option("--within", type=duration, default="6m", show_default=True, help="How long, about.")
 @click.option("--quick", is_flag=True, help="The same as --within 90s.")
 @click.option(
     "--patch",
@@ -83,6 +74,10 @@ def bench(
     from genesis_stack.settings import load_settings
     from genesis_stack.spec.load import load
 
+    if synthetic is None and (keep is not None or folder is not None):
+        raise click.UsageError("--keep, --remove and --folder are for random weights: add --synthetic")
+    if quick and click.get_current_context().get_parameter_source("within") is not ParameterSource.DEFAULT:
+        raise click.UsageError("--quick and --within both say how long: leave out one of them")
     printed = patch == Path("-")
     if printed and as_json:
         what = "--json and --patch - both want stdout"

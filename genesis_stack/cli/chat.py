@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from typing import Any
 
 import click
 
+from genesis_stack.cli.api_key import api_key
 from genesis_stack.cli.completion import applied_models
 from genesis_stack.cli.host import AS_JSON, host_options, model_address, open_host, say
 from genesis_stack.errors import GenesisError
@@ -74,13 +74,17 @@ def chat(
 ) -> None:
     """Talk to MODEL, which may be left out when there is only one.
 
-    An API key is taken from GENESIS_API_KEY where the stack asks for one.
+    Where the stack asks for an API key, it is taken from GENESIS_API_KEY, else from GENESIS_LLM_API_KEY or
+    the file that GENESIS_LLM_API_KEY_FILE names.
     """
+    if as_json and message is None:
+        raise click.UsageError("--json is for one question: add --message")
     name, url = model_address(open_host(root, backend), model)
     body = {"model": name, "max_tokens": max_tokens, "temperature": temperature, "top_p": 0.95}
     history = [{"role": "system", "content": system}] if system else []
     if message is not None:
-        answer = ask(url, body, [*history, {"role": "user", "content": message}], quiet=as_json)
+        answer = Answer()
+        ask(url, body, [*history, {"role": "user", "content": message}], answer, quiet=as_json)
         if as_json:
             click.echo(json.dumps(_data(name, answer), indent=2))
         return
@@ -97,20 +101,24 @@ def converse(url: str, body: dict[str, Any], history: list[dict[str, str]]) -> N
             return
         if not question.strip():
             continue
-        history.append({"role": "user", "content": question})
+        asked = [*history, {"role": "user", "content": question}]
+        answer = Answer()
         try:
-            history.append({"role": "assistant", "content": ask(url, body, history).text})
+            ask(url, body, asked, answer)
         except KeyboardInterrupt:
-            history.pop()
             click.echo()
+            if not answer.text:
+                continue
         except GenesisError as error:
-            history.pop()
             say(f"error: {error}")
+            continue
+        history = [*asked, {"role": "assistant", "content": answer.text}]
 
 
-def ask(url: str, body: dict[str, Any], messages: list[dict[str, str]], *, quiet: bool = False) -> Answer:
-    """Send a conversation and print the answer as it comes, then its speed on stderr."""
-    answer = Answer()
+def ask(
+    url: str, body: dict[str, Any], messages: list[dict[str, str]], answer: Answer, *, quiet: bool = False
+) -> None:
+    """Send a conversation and print the answer as it comes, into `answer` too, then its speed on stderr."""
     start = time.monotonic()
     for event in stream(url, {**body, "messages": messages, "stream": True}):
         answer.usage = event.get("usage") or answer.usage
@@ -126,7 +134,6 @@ def ask(url: str, body: dict[str, Any], messages: list[dict[str, str]], *, quiet
     if not quiet:
         click.echo()
         say(f"{answer.tokens_per_second:.1f} tokens/s, first token after {answer.ttft * 1000:.0f} ms")
-    return answer
 
 
 def stream(url: str, body: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -137,7 +144,7 @@ def stream(url: str, body: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """
     import httpx
 
-    key = os.environ.get("GENESIS_API_KEY")
+    key = api_key()
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     body = {**body, "stream_options": {"include_usage": True}}
     timeout = httpx.Timeout(600.0, connect=10.0)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from genesis_stack.cli.completion import declared_clients
+from genesis_stack.cli.duration import duration
 from genesis_stack.cli.host import AS_JSON, host_options, lock_option, locked, open_host, say
 
 if TYPE_CHECKING:
@@ -70,21 +71,25 @@ def add(client: str, *, slot: str | None, as_json: bool, lock_timeout: float, **
 @clients.command()
 @click.argument("client", shell_complete=declared_clients)
 @SLOT
-@click.option("--overlap", default="24h", show_default=True, help="How long the old key stays good.")
+@click.option(
+    "--overlap", type=duration, default="24h", show_default=True, help="How long the old key stays good."
+)
 @FROM
 @AS_JSON
 @lock_option
 @host_options
 def rotate(
-    client: str, *, slot: str | None, overlap: str, as_json: bool, lock_timeout: float, **where: Any
+    client: str, *, slot: str | None, overlap: float, as_json: bool, lock_timeout: float, **where: Any
 ) -> None:
     """Issue a new key for CLIENT beside the old one, which ends when the overlap is over."""
-    desk, span = _Desk.open(where["root"], where["backend"], where["stack"]), _span(overlap)
+    from genesis_stack.modelstore.quantity import show_duration
+
+    desk = _Desk.open(where["root"], where["backend"], where["stack"])
     with locked(desk.host.layout, lock_timeout):
         name, declared = desk.keys.slot(client, slot)
-        key = desk.keys.rotate(client, name, declared, span)
+        key = desk.keys.rotate(client, name, declared, dt.timedelta(seconds=overlap))
         _show(client, name, key.id, key.text, as_json=as_json)
-        say(f"the keys before it end in {overlap}")
+        say(f"the keys before it end in {show_duration(overlap)}")
         desk.settle(declared.secret)
 
 
@@ -165,17 +170,6 @@ def _show(client: str, slot: str, key_id: str, text: str, *, as_json: bool) -> N
     else:
         click.echo(text)
     say("this is the only time that the key is shown")
-
-
-def _span(text: str) -> dt.timedelta:
-    from pydantic_core import PydanticCustomError
-
-    from genesis_stack.spec.units import parse_duration
-
-    try:
-        return dt.timedelta(seconds=parse_duration(text))
-    except PydanticCustomError as error:
-        raise click.BadParameter(error.message(), param_hint="--overlap") from None
 
 
 def _cells(row: KeyRow) -> tuple[str, ...]:

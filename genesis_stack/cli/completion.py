@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.shell_completion import CompletionItem
+
+if TYPE_CHECKING:
+    from genesis_stack.layout import Layout
 
 PROGRAM = "genesis-stack"
 VARIABLE = "_GENESIS_STACK_COMPLETE"
@@ -30,6 +33,20 @@ def applied_models(ctx: click.Context, _: click.Parameter, incomplete: str) -> l
     return _names(_applied(ctx), "models", incomplete)
 
 
+def applied_programs(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Names of the models that are applied here, and of the programs that run beside them."""
+    from genesis_stack.errors import GenesisError
+    from genesis_stack.reconcile.generations import Generations
+
+    try:
+        generations = Generations(_layout(ctx))
+        beside = generations.load(generations.current()).monitors
+    except (GenesisError, OSError):  # what cannot be read has none to offer
+        beside = {}
+    names = [CompletionItem(name) for name in beside if name.startswith(incomplete)]
+    return applied_models(ctx, param, incomplete) + names
+
+
 def declared_clients(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Names of the clients of the stack that was given, else of the one applied here."""
     return _names(ctx.params.get("stack") or _applied(ctx), "clients", incomplete)
@@ -46,10 +63,13 @@ def hosts(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[Compl
 
 
 def _applied(ctx: click.Context) -> Path:
+    return _layout(ctx).current / "stack.yaml"
+
+
+def _layout(ctx: click.Context) -> Layout:
     from genesis_stack.settings import load_settings
 
-    settings = load_settings(root=ctx.params.get("root"), backend=ctx.params.get("backend"))
-    return settings.layout.current / "stack.yaml"
+    return load_settings(root=ctx.params.get("root"), backend=ctx.params.get("backend")).layout
 
 
 def _stack(ctx: click.Context) -> Path:

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from genesis_stack.cli.api_key import api_key
 from genesis_stack.cli.host import AS_JSON, host_options, open_host, say
+from genesis_stack.cli.url import url
 
 if TYPE_CHECKING:
     from genesis_stack.dashboard.savings import Savings
@@ -30,7 +32,7 @@ ELSEWHERE = "((prompt - cached) x input + cached x cached input + generated x ou
 
 @click.command()
 @click.argument("stack", type=click.Path(path_type=Path, exists=True, dir_okay=False), required=False)
-@click.option("--prometheus", metavar="URL", help="A Prometheus other than the stack's own.")
+@click.option("--prometheus", type=url, help="A Prometheus other than the stack's own.")
 @AS_JSON
 @host_options
 def cost(
@@ -39,7 +41,8 @@ def cost(
     """Compare what the host costs with what its tokens would cost in a cloud.
 
     Prices are those of STACK if it is given, else those of the stack that is applied. Tokens are those of
-    this month from Prometheus, or, without one, those that the running servers have counted.
+    this month from Prometheus, or, without one, those that the running servers have counted. A server
+    that wants a key is shown that of GENESIS_API_KEY, GENESIS_LLM_API_KEY or GENESIS_LLM_API_KEY_FILE.
     """
     from genesis_stack.dashboard.applied import read_applied
     from genesis_stack.dashboard.monitors import Monitors
@@ -50,9 +53,9 @@ def cost(
     applied = read_applied(open_host(root, backend).transaction.generations)
     priced = load(stack) if stack is not None else applied.stack
     stated = Monitors.of(applied.stack)
-    monitors = Monitors(prometheus.rstrip("/") if prometheus else stated.prometheus, None)
+    monitors = Monitors(prometheus or stated.prometheus, None)
     now = time.time()
-    tokens = asyncio.run(count(applied.services, monitors, now))
+    tokens = asyncio.run(count(applied.services, monitors, now, api_key()))
     prices = priced.cost if priced is not None else None
     found = savings(tokens, prices, now)
     if as_json:

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from genesis_stack.cli.api_key import api_key
 from genesis_stack.cli.host import host_options, open_host, say
+from genesis_stack.cli.url import url
 from genesis_stack.errors import GenesisError
 
 if TYPE_CHECKING:
@@ -29,8 +31,8 @@ PORT = 8090
     show_default=True,
     help="Port on 127.0.0.1; 0 takes a free one.",
 )
-@click.option("--prometheus", metavar="URL", help="A Prometheus other than the stack's own.")
-@click.option("--alertmanager", metavar="URL", help="An Alertmanager other than the stack's.")
+@click.option("--prometheus", type=url, help="A Prometheus other than the stack's own.")
+@click.option("--alertmanager", type=url, help="An Alertmanager other than the stack's.")
 @host_options
 def dashboard(
     *, port: int, prometheus: str | None, alertmanager: str | None, root: Path | None, backend: str | None
@@ -38,25 +40,19 @@ def dashboard(
     """Show the models on a page that this machine alone can open, until Ctrl-C.
 
     From another machine, tunnel to it: ssh -L 8090:127.0.0.1:8090 HOST. It reads the servers' /metrics
-    itself; GENESIS_API_KEY is shown to servers that want one for that.
+    itself; a server that wants a key for that is shown that of GENESIS_API_KEY, GENESIS_LLM_API_KEY or
+    GENESIS_LLM_API_KEY_FILE.
     """
     from genesis_stack.dashboard.app import app
     from genesis_stack.dashboard.monitors import Monitors
     from genesis_stack.dashboard.watch import Watch
 
     host = open_host(root, backend)
-    given = Monitors(*(_checked(url) for url in (prometheus, alertmanager)))
-    watch = Watch(host.transaction.generations, given)
+    watch = Watch(host.transaction.generations, Monitors(prometheus, alertmanager), api_key())
     with _listener(port) as listener:
         say(f"http://127.0.0.1:{listener.getsockname()[1]} shows the models; Ctrl-C ends")
         with contextlib.suppress(KeyboardInterrupt):  # the way to end it
             asyncio.run(_serve(app(watch), watch, listener))
-
-
-def _checked(url: str | None) -> str | None:
-    if url is not None and not url.startswith(("http://", "https://")):
-        raise click.BadParameter(f"{url!r} is not an http:// or https:// URL")
-    return url and url.rstrip("/")
 
 
 def _listener(port: int) -> socket.socket:

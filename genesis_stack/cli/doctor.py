@@ -27,7 +27,7 @@ def doctor(*, as_json: bool, root: Path | None, backend: str | None) -> int:
     if as_json:
         data = {"schema_version": 1, "findings": [one.as_json() for one in found]}
         click.echo(json.dumps(data, indent=2))
-    elif symptoms.stack is None and not found:
+    elif symptoms.generation is None and not found:
         click.echo("Nothing is applied here.\n  fix: genesis-stack apply STACK")
     else:
         for one in found:

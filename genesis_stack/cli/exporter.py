@@ -12,7 +12,13 @@ from genesis_stack.errors import GenesisError
 
 
 @click.command()
-@click.option("--port", type=click.IntRange(1, 65535), default=9180, help="Loopback port of /metrics.")
+@click.option(
+    "--port",
+    type=click.IntRange(1, 65535),
+    default=9180,
+    show_default=True,
+    help="Loopback port of /metrics.",
+)
 @click.option(
     "--textfile",
     type=click.Path(path_type=Path, dir_okay=False),

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import click
 
+from genesis_stack.cli.duration import duration
 from genesis_stack.errors import ExitCode, GenesisError
 from genesis_stack.layout import Layout
 
 if TYPE_CHECKING:
     from genesis_stack.reconcile.apply import Host
+    from genesis_stack.settings import Settings
 
 Command = TypeVar("Command", bound=Callable[..., object])
 STACK = click.argument("stack", type=click.Path(path_type=Path), default=Path("stack.yaml"))
@@ -34,8 +37,8 @@ def host_options(command: Command) -> Command:
 
 def lock_option(command: Command) -> Command:
     """Add the option that says how long to wait for another run."""
-    text = "Seconds to wait for another run to end."
-    return click.option("--lock-timeout", type=click.FloatRange(min=0), default=0.0, help=text)(command)
+    text = "How long to wait for another run to end."
+    return click.option("--lock-timeout", type=duration, default="0s", show_default=True, help=text)(command)
 
 
 def ssh_options(command: Command) -> Command:
@@ -63,10 +66,20 @@ def open_host(root: Path | None, backend: str | None, tell: Callable[[str], None
         return Host(layout, SystemdBackend(layout), tell)
     from genesis_stack.backends.embedded import EmbeddedBackend
 
-    if settings.root is None and settings.backend == "auto" and Layout.system().state.is_dir():
-        say("note: genesis-stack runs here as root; without sudo this looks at what your own user runs")
-
+    if _is_the_systems_meant(settings):
+        say("note: this is about what you run yourself, which is nothing; `sudo` makes it about the system's")
     return Host(layout, EmbeddedBackend(layout), tell)
+
+
+def _is_the_systems_meant(settings: Settings) -> bool:
+    """Whether something is applied for the system, unseen for want of root, and nothing for this user.
+
+    The system's generations are hidden from users; its units are not.
+    """
+    from genesis_stack.render.systemd import TARGET, UNITS
+
+    applied_here = os.path.lexists(settings.layout.current)
+    return settings.users_for_want_of_root and Path(UNITS / TARGET).exists() and not applied_here
 
 
 @contextlib.contextmanager
@@ -76,6 +89,21 @@ def locked(layout: Layout, timeout: float) -> Iterator[None]:
 
     with held(layout.lock, timeout, "genesis-stack " + " ".join(sys.argv[1:])):
         yield
+
+
+def chosen(name: str | None, models: Collection[str], others: Collection[str] = ()) -> str:
+    """One of the models or of the others, by its name; without a name the only model.
+
+    Raises:
+        GenesisError: there is none of that name, or there are several models to choose from.
+    """
+    if name is None and len(models) == 1:
+        return next(iter(models))
+    if name is None or (name not in models and name not in others):
+        what = "which model?" if name is None else f"nothing named {name!r} is applied"
+        names = ", ".join((*models, *others)) or "none"
+        raise GenesisError(what, hint=f"there are: {names}", exit_code=ExitCode.USAGE)
+    return name
 
 
 def model_address(host: Host, model: str | None) -> tuple[str, str]:
@@ -88,12 +116,7 @@ def model_address(host: Host, model: str | None) -> tuple[str, str]:
 
     generations = host.transaction.generations
     services = generations.load(generations.current()).services
-    names = ", ".join(services) or "none"
-    if model is None and len(services) == 1:
-        model = next(iter(services))
-    if model is None or model not in services:
-        what = "which model?" if model is None else f"no model {model!r} is applied"
-        raise GenesisError(what, hint=f"there are: {names}", exit_code=ExitCode.USAGE)
+    model = chosen(model, services)
     service = services[model]
     address = ANY_ADDRESS.get(service.host, service.host)
     shown = f"[{address}]" if ":" in address else address

@@ -53,6 +53,12 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
 """Verb → (module with a click command of the verb's name, the line shown in the overview)."""
 
 
+DEBUG: Final = click.Option(
+    ["--debug"], is_flag=True, expose_value=False, hidden=True, help="Show tracebacks."
+)
+"""`--debug` after a verb; who asks for it, and where, is read from the whole command line."""
+
+
 class LazyGroup(click.Group):
     """A click group whose commands are imported when they are called."""
 
@@ -70,6 +76,7 @@ class LazyGroup(click.Group):
         command = getattr(module, cmd_name)
         assert isinstance(command, click.Command)  # noqa: S101 -- a programming error, not a user's
         add_manual(cmd_name, command)
+        _take_debug(command)
         return command
 
     def resolve_command(
@@ -111,11 +118,18 @@ The first hour:
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(__version__, prog_name="genesis-stack")
-@click.option("--debug", is_flag=True, help="Show tracebacks.")
-@click.pass_context
-def genesis_stack(ctx: click.Context, debug: bool) -> None:
+@click.option("--debug", is_flag=True, expose_value=False, help="Show tracebacks; also after the verb.")
+def genesis_stack() -> None:
     """Run language models on your own servers from one validated stack.yaml."""
-    ctx.obj = {"debug": debug}
+
+
+def _take_debug(command: click.Command) -> None:
+    """Let a command, and those below it, take `--debug`."""
+    if DEBUG not in command.params:
+        command.params.append(DEBUG)
+    if isinstance(command, click.Group):
+        for below in command.commands.values():
+            _take_debug(below)
 
 
 def main() -> None:
@@ -127,6 +141,7 @@ def main() -> None:
         sys.exit(error.exit_code)
     except click.UsageError as error:
         error.show()
+        show_as_data(GenesisError(error.format_message(), exit_code=ExitCode.USAGE))
         sys.exit(ExitCode.USAGE)
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
@@ -150,6 +165,11 @@ def report(error: GenesisError) -> None:
     show(click.style("error: ", fg="red") + str(error), err=True)
     if error.hint:
         click.echo(f"  hint: {error.hint}", err=True)
+    show_as_data(error)
+
+
+def show_as_data(error: GenesisError) -> None:
+    """With `--json`, print an error as data on stdout."""
     if "--json" in sys.argv:
         click.echo(json.dumps({"schema_version": 1, "error": error.document()}))
 

@@ -43,12 +43,14 @@ def plan(
     from genesis_stack.reconcile.state import read_journal
     from genesis_stack.reconcile.steps import SavedPlan, to_json, to_text
 
+    if on is None and (sudo or ssh_config is not None):
+        raise click.UsageError("--sudo and --ssh-config are for another host: add --host")
     if on is not None:
-        from genesis_stack.cli.elsewhere import plan_elsewhere
+        from genesis_stack.cli.other_hosts import plan_on
         from genesis_stack.fleet.ssh import Reach
 
         words = [*(["--exit-code"] if exit_code else []), *(["--json"] if as_json else [])]
-        code = plan_elsewhere(stack, on, words, Reach(sudo, ssh_config), saved=out is not None)
+        code = plan_on(stack, on, words, Reach(sudo, ssh_config), saved=out is not None)
         if code is not None:
             return code
     host = open_host(root, backend)

@@ -20,13 +20,13 @@ def read_stack(path: Path, layout: Layout) -> tuple[Stack, str]:
         GenesisError: it is no valid stack, or it cannot fit; every error is listed with its line.
         NotAHostError: it names its hosts, and this machine is none of them.
     """
-    from genesis_stack.cli.judgement import judged
+    from genesis_stack.cli.validation import validated
     from genesis_stack.modelstore.here import host_here
     from genesis_stack.modelstore.host import read_host
     from genesis_stack.spec.effective import on_host
     from genesis_stack.spec.problems import InvalidStackError
 
-    stack, verdict = judged(path, layout)
+    stack, verdict = validated(path, layout)
     part = on_host(stack, host_here(stack, read_host()))
     if verdict.problems:
         raise InvalidStackError(verdict.problems)

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from genesis_stack.cli.colour import show
+from genesis_stack.cli.duration import duration
 from genesis_stack.cli.host import AS_JSON, host_options, open_host, ssh_options
 from genesis_stack.cli.watching import watch
 from genesis_stack.errors import ExitCode
@@ -22,6 +23,8 @@ COLOURS = {
     **dict.fromkeys(("drifted", "not healthy", "failed", "absent", "unreachable", "down"), "red"),
 }
 """Words of sync, state and health by how good they are."""
+SHORTEST = 0.1
+"""Seconds between two looks; a look takes its time as well."""
 
 
 @click.command()
@@ -32,10 +35,10 @@ COLOURS = {
 @click.option("--watch", "watching", is_flag=True, help="Look again and again, until Ctrl-C.")
 @click.option(
     "--interval",
-    type=click.FloatRange(min=0.1),
-    default=2.0,
+    type=duration,
+    default="2s",
     show_default=True,
-    help="Seconds between two looks of --watch.",
+    help="Time between two looks of --watch.",
 )
 @AS_JSON
 @ssh_options
@@ -56,11 +59,15 @@ def status(
 
     With --watch a terminal shows them live; into a pipe goes one text, or one line of JSON, a look.
     """
+    if interval < SHORTEST:
+        raise click.BadParameter(f"must be at least {SHORTEST:g} seconds", param_hint="--interval")
     if everywhere and watching:
         raise click.UsageError("--watch looks at this machine alone: leave out --all")
+    if not everywhere and (stack is not None or sudo or ssh_config is not None):
+        raise click.UsageError("--stack, --sudo and --ssh-config are for other hosts: add --all")
     host = open_host(root, backend)
     if everywhere:
-        from genesis_stack.cli.elsewhere import tell_all
+        from genesis_stack.cli.other_hosts import tell_all
         from genesis_stack.fleet.ssh import Reach
 
         return tell_all(stack, host, Reach(sudo, ssh_config), as_json=as_json)

@@ -30,12 +30,12 @@ def validate(*, stack: Path, no_host: bool, as_json: bool, root: Path | None, ba
 
     Numbers marked with ~ are estimates. Exit status 78: the stack is invalid or cannot fit.
     """
-    from genesis_stack.cli.judgement import judged
+    from genesis_stack.cli.validation import validated
     from genesis_stack.settings import load_settings
     from genesis_stack.spec.problems import InvalidStackError
 
     try:
-        _, verdict = judged(stack, load_settings(root=root, backend=backend).layout, no_host=no_host)
+        _, verdict = validated(stack, load_settings(root=root, backend=backend).layout, no_host=no_host)
     except InvalidStackError as error:
         if not as_json:
             raise

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Collection, Mapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
@@ -25,16 +24,15 @@ class UnansweredError(Exception):
     """There is no usable answer; the message says why, without the address."""
 
 
-def client(*, servers: bool) -> httpx.AsyncClient:
-    """A client that follows no redirect and heeds no proxy.
+def client(*, servers: bool, key: str = "") -> httpx.AsyncClient:
+    """A client that follows no redirect and heeds no proxy, and shows a key where one is given.
 
-    One for this host's own `servers` shows GENESIS_API_KEY where that is set, and does not check their
-    certificate: it is made out to another name, and there is nobody on the way to mistake them for.
+    One for this host's own `servers` does not check their certificate: it is made out to another name, and
+    there is nobody on the way to mistake them for.
     """
     import httpx
 
-    token = os.environ.get("GENESIS_API_KEY", "") if servers else ""
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
     idle = httpx.Limits(max_keepalive_connections=0)  # a server that drains need not wait for us
     patience = REQUEST_SECONDS if servers else MONITOR_SECONDS
     return httpx.AsyncClient(
@@ -63,7 +61,7 @@ async def get_text(
         raise UnansweredError(f"no answer within {http.timeout.read:g} s") from None
     except httpx.ConnectError:
         raise UnansweredError("nothing accepts connections there") from None
-    except httpx.HTTPError as error:
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise UnansweredError(str(error) or type(error).__name__) from None
     text = body.decode(errors="replace")
     if answer.status_code not in fine:

@@ -54,8 +54,11 @@ def month_start(now: float) -> float:
     )
 
 
-async def count(services: Mapping[str, Service], monitors: Monitors, now: float) -> Tokens:
-    """The tokens of this month from Prometheus, or else those that the servers have counted."""
+async def count(services: Mapping[str, Service], monitors: Monitors, now: float, key: str = "") -> Tokens:
+    """The tokens of this month from Prometheus, or else those that the servers have counted.
+
+    The servers are shown the key.
+    """
     problem = "no Prometheus is declared"
     if monitors.prometheus is not None:
         async with client(servers=False) as http:
@@ -63,7 +66,7 @@ async def count(services: Mapping[str, Service], monitors: Monitors, now: float)
                 return await _from_prometheus(http, monitors, services, now)
             except UnansweredError as error:
                 problem = f"Prometheus at {monitors.prometheus}: {error}"
-    async with client(servers=True) as http:
+    async with client(servers=True, key=key) as http:
         return await _from_servers(http, services, problem, now)
 
 

@@ -62,21 +62,23 @@ class View:
 class Watch:
     """The latest view, and the way to wait for the next one.
 
-    `monitors` replaces what the stack says about Prometheus and Alertmanager where it is given.
+    `monitors` replaces what the stack says about Prometheus and Alertmanager where it is given; the servers
+    are shown the key.
     """
 
-    def __init__(self, generations: Generations, monitors: Monitors) -> None:
+    def __init__(self, generations: Generations, monitors: Monitors, key: str = "") -> None:
         self.view: View | None = None
         self.histories: dict[str, History] = {}
         self.monitors = monitors
         self._generations = generations
         self._given = monitors
+        self._key = key
         self._applied: Applied | None = None
         self._changed = asyncio.Condition()
 
     async def run(self) -> None:
         """Look until cancelled."""
-        async with client(servers=True) as servers, client(servers=False) as others:
+        async with client(servers=True, key=self._key) as servers, client(servers=False) as others:
             while True:
                 started = time.monotonic()
                 view = await self._look(servers, others)

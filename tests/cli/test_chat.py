@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import ClassVar
 
 import pytest
+from waiting import until
 
-from genesis_stack.cli.chat import ask, stream
+from genesis_stack.cli.api_key import api_key
+from genesis_stack.cli.chat import Answer, ask, stream
 from genesis_stack.errors import GenesisError
 
 
@@ -21,6 +27,7 @@ class Handler(BaseHTTPRequestHandler):
     lines: ClassVar[list[str]] = []
     asked: ClassVar[list[dict[str, object]]] = []
     keys: ClassVar[list[str | None]] = []
+    held: ClassVar[threading.Event] = threading.Event()
 
     def do_POST(self) -> None:
         """One answer."""
@@ -30,6 +37,7 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(self.status)
         self.end_headers()
         self.wfile.write("\n\n".join(self.lines).encode() + b"\n\n")
+        self.held.wait()
 
     def log_message(self, *_: object) -> None:
         """Quiet."""
@@ -39,6 +47,7 @@ class Handler(BaseHTTPRequestHandler):
 def url() -> Iterator[str]:
     """A server on a free port."""
     Handler.status, Handler.lines, Handler.asked, Handler.keys = 200, [], [], []
+    Handler.held.set()
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_address[1]}"
@@ -61,7 +70,8 @@ def test_an_answer_is_printed_as_it_comes_with_its_speed(
         event(choices=[], usage={"completion_tokens": 2}),
         "data: [DONE]",
     ]
-    answer = ask(url, {"model": "m"}, [{"role": "user", "content": "?"}])
+    answer = Answer()
+    ask(url, {"model": "m"}, [{"role": "user", "content": "?"}], answer)
     printed = capsys.readouterr()
     assert printed.out == "Paris\n"
     assert "tokens/s" in printed.err
@@ -90,8 +100,73 @@ def test_no_server_is_an_error_with_a_hint() -> None:
     assert "genesis-stack status" in str(refused.value.hint)
 
 
-def test_the_key_comes_from_the_environment(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Never from the command line, where every process could read it."""
-    monkeypatch.setenv("GENESIS_API_KEY", "sk-1")
+TALK = (
+    "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    "from genesis_stack.cli.chat import converse; converse(sys.argv[1], {}, [])"
+)
+
+
+def test_an_interrupted_answer_stays_as_far_as_it_came(url: str) -> None:
+    """The next question is asked with it; what is interrupted before its first word, is not."""
+    Handler.lines = [event(choices=[{"delta": {"content": "Par"}}])]
+    Handler.held.clear()
+    with subprocess.Popen(
+        [sys.executable, "-c", TALK, url], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
+    ) as talk:
+        assert talk.stdin is not None
+        assert talk.stdout is not None
+        talk.stdin.write(b"France?\n")
+        assert talk.stdout.read(3) == b"Par"
+        Handler.lines = []
+        talk.send_signal(signal.SIGINT)
+        talk.stdin.write(b"Spain?\n")
+        until(lambda: len(Handler.asked) == 2, "the second question")
+        talk.send_signal(signal.SIGINT)
+        talk.stdin.write(b"Italy?\n")
+        until(lambda: len(Handler.asked) == 3, "the third question")
+        Handler.held.set()
+        talk.stdin.close()
+        assert talk.wait(30) == 0
+    kept = [{"role": "user", "content": "France?"}, {"role": "assistant", "content": "Par"}]
+    assert [one["messages"] for one in Handler.asked[1:]] == [
+        [*kept, {"role": "user", "content": "Spain?"}],
+        [*kept, {"role": "user", "content": "Italy?"}],
+    ]
+
+
+KEYS = ("GENESIS_API_KEY", "GENESIS_LLM_API_KEY", "GENESIS_LLM_API_KEY_FILE")
+
+
+@pytest.fixture
+def no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The environment's own stay out."""
+    for name in KEYS:
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.usefixtures("no_keys")
+def test_the_key_comes_from_the_environment(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Never from the command line, where every process could read it; the tool's own variable is first."""
     list(stream(url, {}))
-    assert Handler.keys == ["Bearer sk-1"]
+    (tmp_path / "key").write_text("sk-3\n")
+    for name, value in zip(reversed(KEYS), (str(tmp_path / "key"), "sk-2", "sk-1"), strict=True):
+        monkeypatch.setenv(name, value)
+        list(stream(url, {}))
+    assert Handler.keys == [None, "Bearer sk-3", "Bearer sk-2", "Bearer sk-1"]
+
+
+@pytest.mark.usefixtures("no_keys")
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("GENESIS_LLM_API_KEY_FILE", "/none"), ("GENESIS_API_KEY", "kl\u00fc"), (KEYS[1], "a b")],
+)
+def test_what_is_no_key_is_refused_with_its_variable(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before anything is sent, and without the key."""
+    monkeypatch.setenv(name, value)
+    with pytest.raises(GenesisError, match=f"^{name}: ") as refused:
+        api_key()
+    assert name == KEYS[2] or value not in str(refused.value)

@@ -9,6 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from genesis_stack.backends import Desired, Monitor
+from genesis_stack.layout import Layout
+from genesis_stack.reconcile.generations import Generations
+
 PROGRAM = (sys.executable, "-m", "genesis_stack.cli.main")
 STACK = "clients: {app: {}}\nload: {smoke: {}, steady: {}}\nhosts: {berlin: {}}\nmodels: {a: {}}\n"
 
@@ -47,6 +51,16 @@ def test_verbs_options_and_names_are_offered(tmp_path: Path) -> None:
     assert any("app" in one for one in offered(tmp_path, "clients", "add", "--stack", "stack.yaml", "a"))
     root = str(tmp_path)
     assert any("llama" in one for one in offered(tmp_path, "chat", "--root", root, "ll"))
+
+
+def test_a_log_is_offered_of_what_runs_beside_the_models_too(tmp_path: Path) -> None:
+    """By the names of the generation."""
+    generations = Generations(Layout.under(tmp_path))
+    beside = Monitor("front.gateway", host="", port=0, reload_on=(), restart_on=())
+    stored = generations.add(Desired("s", "models: {llama: {}}\n", {}, {}, (), {beside.name: beside}))
+    generations.set_current(stored)
+    assert any("front.gateway" in one for one in offered(tmp_path, "logs", "--root", str(tmp_path), "fr"))
+    assert any("llama" in one for one in offered(tmp_path, "logs", "--root", str(tmp_path), "ll"))
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

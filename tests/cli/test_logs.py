@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from genesis_stack.cli.logs import logs
+from genesis_stack.errors import ExitCode, GenesisError
 from genesis_stack.protocol.log_entry import text_of
 
 ENTRY = {
@@ -32,11 +33,12 @@ def test_an_entry_is_one_line_without_control_characters() -> None:
 def applied(monkeypatch: pytest.MonkeyPatch) -> None:
     """A host with one model that has written these lines."""
     backend = SimpleNamespace(log_tail=lambda *_: LINES)
-    generation = SimpleNamespace(monitors=())
+    generation = SimpleNamespace(
+        services={"smol": None}, monitors={"front.gateway": None, "gitops.agent": None}
+    )
     generations = SimpleNamespace(current=lambda: 1, load=lambda _: generation)
     host = SimpleNamespace(backend=backend, transaction=SimpleNamespace(generations=generations))
     monkeypatch.setattr("genesis_stack.cli.logs.open_host", lambda *_: host)
-    monkeypatch.setattr("genesis_stack.cli.logs.model_address", lambda *_: ("smol", ""))
 
 
 @pytest.mark.usefixtures("applied")
@@ -44,6 +46,24 @@ def test_a_pipe_gets_the_lines_as_they_were_written(capsys: pytest.CaptureFixtur
     """For jq and its like."""
     logs.main(["smol"], standalone_mode=False)
     assert capsys.readouterr().out.splitlines() == LINES
+
+
+@pytest.mark.usefixtures("applied")
+@pytest.mark.parametrize("name", [[], ["front.gateway"], ["gitops.agent"]])
+def test_all_that_is_applied_has_a_log(name: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """The only model without a name, and what runs beside it."""
+    logs.main(name, standalone_mode=False)
+    assert capsys.readouterr().out.splitlines() == LINES
+
+
+@pytest.mark.usefixtures("applied")
+def test_a_name_that_is_not_there_is_told_those_that_are() -> None:
+    """Models and what runs beside them."""
+    with pytest.raises(GenesisError, match=r"monitor\.grafana") as refused:
+        logs.main(["monitor.grafana"], standalone_mode=False)
+    assert refused.value.exit_code is ExitCode.USAGE
+    assert refused.value.hint is not None
+    assert all(name in refused.value.hint for name in ("smol", "front.gateway", "gitops.agent"))
 
 
 @pytest.mark.usefixtures("applied")

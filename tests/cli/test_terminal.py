@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from terminal import Terminal
 
 from genesis_stack.cli import narration
 from genesis_stack.cli.colour import coloured
@@ -28,14 +29,6 @@ START = (
 PROGRAM = (sys.executable, "-c", START)
 DEADLINE = 60.0
 VARIABLES = ("NO_COLOR", "FORCE_COLOR", "GENESIS_COLOUR")
-
-
-class Terminal(io.StringIO):
-    """A stream that says that it is one."""
-
-    def isatty(self) -> bool:
-        """It is."""
-        return True
 
 
 @pytest.mark.parametrize(

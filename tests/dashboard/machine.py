@@ -7,28 +7,17 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import tempfile
-import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ports import free_port
-
-PROGRAM = Path(sys.prefix) / "bin/genesis-stack"
-DIGEST = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
-
-
-def eventually(condition: Callable[[], object], what: Callable[[], object], deadline: float = 30.0) -> None:
-    """Ask again and again until it holds."""
-    end = time.monotonic() + deadline
-    while not condition():
-        assert time.monotonic() < end, f"not within {deadline} s: {what()}"
-        time.sleep(0.1)
+from program import GENESIS_STACK, embedded
+from small_model import DIGEST
 
 
 @dataclass
@@ -47,8 +36,7 @@ class Machine:
 
     def cli(self, *words: str) -> str:
         """What `genesis-stack` prints."""
-        argv = [PROGRAM, *words, "--root", self.root, "--backend", "embedded"]
-        done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=100)
+        done = embedded(self.root, *words)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
@@ -115,7 +103,8 @@ class Machine:
     @contextmanager
     def dashboard(self, *options: str) -> Iterator[str]:
         """The verb as a process; its URL."""
-        argv = [PROGRAM, "dashboard", "--port", "0", *options, "--root", self.root, "--backend", "embedded"]
+        where = ["--root", self.root, "--backend", "embedded"]
+        argv = [GENESIS_STACK, "dashboard", "--port", "0", *options, *where]
         with subprocess.Popen(argv, stderr=subprocess.PIPE, text=True) as process:
             try:
                 assert process.stderr is not None

@@ -13,9 +13,10 @@ import threading
 from pathlib import Path
 
 from ports import free_port
+from waiting import until
 
 from dashboard.browser import Noted, chromium
-from dashboard.machine import Machine, eventually, machine
+from dashboard.machine import Machine, machine
 
 WEIGHTS = Path(".cache/models/SmolLM2-135M-Instruct.Q4_1.gguf").resolve()
 NAMES = ("assistant", "summarizer")
@@ -56,10 +57,10 @@ def take(path: Path) -> None:
             for talker in talkers:
                 talker.start()
             over.wait(SECONDS)
-            eventually(
+            until(
                 lambda: "the watchdog is heard" in noted.text("#alerts-source"),
                 lambda: noted.text("body"),
-                90,
+                seconds=90,
             )
             path.parent.mkdir(parents=True, exist_ok=True)
             noted.page.screenshot(path=path, full_page=True)

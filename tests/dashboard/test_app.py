@@ -91,15 +91,19 @@ async def test_a_host_without_a_stack_is_shown_as_such(http: httpx.AsyncClient) 
 async def test_a_prometheus_that_does_not_answer_is_named(http: httpx.AsyncClient) -> None:
     """With its address and the reason; its plots are refused with the same."""
     view = (await http.get("/api/view")).json()
-    assert view["alerts"]["problem"] == "Prometheus at http://127.0.0.1:9: nothing accepts connections there"
+    named, _, reason = view["alerts"]["problem"].partition("http://127.0.0.1:9: ")
     past = await http.get("/api/past", params={"span": "24h"})
-    assert (past.status_code, past.text) == (502, "Prometheus: nothing accepts connections there\n")
+    assert named.startswith("Prometheus")
+    assert reason
+    assert (past.status_code, reason in past.text) == (502, True)
 
 
 async def test_an_unknown_span_is_refused_with_those_there_are(http: httpx.AsyncClient) -> None:
     """It never becomes part of a query."""
     answer = await http.get("/api/past", params={"span": "1y"})
-    assert (answer.status_code, answer.text) == (400, "span must be one of 6h, 24h, 7d\n")
+    assert answer.status_code == 400
+    assert all(word in answer.text for word in ("span", "6h", "24h", "7d"))
+    assert "1y" not in answer.text
 
 
 async def test_when_looking_fails_nothing_is_served_any_longer(

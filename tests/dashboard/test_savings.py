@@ -46,7 +46,7 @@ def test_a_month_that_has_barely_begun_is_not_projected() -> None:
     found = savings(Tokens("a test", {"text": served(0.9)}), COST, NOW)
     assert found.year is None
     assert found.saved is not None
-    assert "no projection: less than a day has been counted" in found.notes
+    assert any("no projection" in note for note in found.notes)
 
 
 def test_a_host_that_costs_more_than_the_cloud_is_said_so() -> None:
@@ -62,7 +62,7 @@ def test_without_declared_prices_nothing_is_invented() -> None:
     found = savings(tokens, None, NOW)
     assert (found.elsewhere, found.host, found.saved, found.year) == (None, None, None, None)
     assert found.bills[0].served == tokens.served["text"]
-    assert "no prices are declared" in found.notes[-1]
+    assert "no prices" in found.notes[-1]
 
 
 def test_a_model_without_a_price_is_named_and_counts_for_nothing() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import shlex
+from pathlib import Path
 
 import click
 import pytest
@@ -70,6 +71,22 @@ def test_so_does_every_call_within_a_text() -> None:
         except (LookupError, ValueError) as error:
             wrong.append(f"{page.relative_to(ROOT)}:{line}: {text}: {error}")
     assert wrong == []
+
+
+LOOKS_AT_A_TREE = (
+    "plan|apply|status|dashboard|cost|drift|doctor|history|diff|rollback|agent|clients|exporter|audit|logs|chat|"
+    "down|destroy"
+)
+WITHOUT_SUDO = re.compile(rf"(?<!\w)(?<!sudo )genesis-stack (?:{LOOKS_AT_A_TREE})\b(?!.* --(?:host|stack) )")
+"""A call that is about the tree of whoever makes it; another host's is its own."""
+
+
+@pytest.mark.parametrize("page", sorted({block.page for block in SHELL}), ids=lambda page: page.stem)
+def test_what_sudo_applies_is_looked_at_with_sudo(page: Path) -> None:
+    """Without it, it is the reader's own tree, which is empty; blocks are run as root and cannot tell."""
+    lines = [line for block in SHELL if block.page == page for line in block.commands]
+    if any("sudo genesis-stack" in line for line in lines):
+        assert [line for line in lines if WITHOUT_SUDO.search(line) and "sudo sh " not in line] == []
 
 
 def test_what_does_not_exist_is_found() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import re
@@ -59,6 +60,59 @@ def test_the_container_can_build_what_is_needed() -> None:
     assert (int(found[1]), int(found[2])) >= (3, 11)
     assert {"build-essential", "cmake"} <= set(recipe.split())
     assert container["postCreateCommand"] == "make up"
+
+
+def test_every_room_has_its_place_in_the_contracts_of_imports() -> None:
+    """In one of the two columns; neither column nor the client may reach into what is not theirs."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    contracts = {one["name"]: one for one in project["tool"]["importlinter"]["contracts"]}
+    operators, serving = (
+        {
+            room
+            for layer in contracts[f"The {side} side points down its own column"]["layers"]
+            for room in layer.split(" | ")
+        }
+        - {"genesis_stack.protocol"}
+        for side in ("operator's", "serving")
+    )
+    client = {"genesis_stack.client"}
+    packages = {
+        f"genesis_stack.{path.parent.name}" for path in (ROOT / "genesis_stack").glob("*/__init__.py")
+    }
+    assert operators | serving | client | {"genesis_stack.protocol"} == packages
+    kept_out = {
+        "The serving side knows nothing of the operator's": operators | client,
+        "The operator's side knows nothing of the serving one": serving,
+        "The client stands alone": operators - {"genesis_stack.spec"} | serving,
+    }
+    for name, rooms in kept_out.items():
+        assert rooms - set(contracts[name]["forbidden_modules"]) == set(), name
+    assert (
+        set(contracts["The operator's side knows nothing of the serving one"]["source_modules"]) == operators
+    )
+
+
+LONGEST_FILE = 400
+LONGEST_FUNCTION = 50
+
+
+@pytest.mark.parametrize("folder", ["genesis_stack", "tests", "benchmarks"])
+def test_no_file_and_no_function_is_longer_than_what_can_be_read_at_once(folder: str) -> None:
+    """The bounds that the page on contributing names."""
+    page = (ROOT / "docs/contributing.md").read_text(encoding="utf-8")
+    assert f"at most {LONGEST_FILE} lines" in page
+    assert f"at most {LONGEST_FUNCTION}" in page
+    long = []
+    for path in sorted((ROOT / folder).rglob("*.py")):
+        text = path.read_text(encoding="utf-8")
+        if (lines := text.count("\n")) > LONGEST_FILE:
+            long.append(f"{path.relative_to(ROOT)}: {lines} lines")
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                lines = (node.end_lineno or node.lineno) - node.lineno + 1
+                if lines > LONGEST_FUNCTION:
+                    long.append(f"{path.relative_to(ROOT)}:{node.lineno}: {node.name}: {lines} lines")
+    assert long == []
 
 
 PACKED = ("genesis_stack", "infra_tests", "loadtests", ".ci", ".gitignore", "pyproject.toml", "stack.yaml")

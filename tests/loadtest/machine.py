@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from program import GENESIS_STACK
+from small_model import DIGEST
+
 from genesis_stack.process import Completed, run
 
-DIGEST = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 LOOSE = "{ttft_p95: 60s, latency_p95: 90s, tokens_per_second: 0.1, error_rate: 0%}"
-PROGRAM = Path(sys.prefix) / "bin/genesis-stack"
 
 STACK = """
 api_version: genesis.stack/v1
@@ -36,15 +34,6 @@ load:
     {{users: 12, duration: {duration}, warm_up: 0s, spawn_rate: 20/s, think_time: 20ms, max_tokens: 8,
       least_requests: 5, tasks: {{stream: 3, chat: 1}}}}
 """
-
-
-def until(condition: Callable[[], Any], seconds: float = 60) -> Any:
-    """The condition's first true value."""
-    deadline = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < deadline, "it never came true"
-        time.sleep(0.05)
-    return value
 
 
 @dataclass
@@ -103,7 +92,7 @@ class Loaded:
 
     def begin_load(self) -> subprocess.Popen[str]:
         """A load test that goes on meanwhile."""
-        return subprocess.Popen([PROGRAM, *self.load_words()], stdout=subprocess.PIPE, text=True)
+        return subprocess.Popen([GENESIS_STACK, *self.load_words()], stdout=subprocess.PIPE, text=True)
 
     @property
     def _here(self) -> list[str]:
@@ -112,7 +101,7 @@ class Loaded:
     @staticmethod
     def cli(*words: str) -> Completed:
         """Run the installed program."""
-        return run([PROGRAM, *words], check=False, timeout=170)
+        return run([GENESIS_STACK, *words], check=False, timeout=170)
 
 
 def check(data: dict[str, Any], promise: str) -> dict[str, Any]:

@@ -14,12 +14,13 @@ import httpx
 import pytest
 from client.fault_proxy import Fault, fault_proxy
 from ports import free_port
+from waiting import until
 
 from genesis_stack.errors import ExitCode
 from genesis_stack.loadtest.setting import ABLE, Target
 from genesis_stack.loadtest.traffic import ask
 from genesis_stack.spec.loadtest import Task
-from loadtest.machine import LOOSE, Loaded, check, until
+from loadtest.machine import LOOSE, Loaded, check
 from loadtest.runs import run_of
 
 pytestmark = [pytest.mark.model, pytest.mark.timeout(240)]
@@ -88,7 +89,8 @@ def test_a_server_that_dies_is_seen(machine: Loaded, tmp_path: Path) -> None:
     longer.write()
     running = longer.begin_load()
     busy = re.compile(r"^llamacpp:requests_processing [1-9]", re.MULTILINE)
-    until(lambda: busy.search(httpx.get(f"http://127.0.0.1:{machine.port}/metrics", timeout=30).text))
+    metrics = f"http://127.0.0.1:{machine.port}/metrics"
+    until(lambda: busy.search(httpx.get(metrics, timeout=30).text), "a request in work", seconds=60)
     os.kill(model["pid"], signal.SIGKILL)
     output, _ = running.communicate(timeout=200)
     assert running.returncode == ExitCode.VIOLATED

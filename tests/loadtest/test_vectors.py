@@ -6,7 +6,6 @@ import hashlib
 import json
 import socket
 import subprocess
-import sys
 from pathlib import Path
 
 import gguf
@@ -14,6 +13,9 @@ import httpx
 import pytest
 from engine import synthetic
 from ports import free_port
+from program import GENESIS_SERVE
+from small_model import DIGEST
+from waiting import until
 
 from genesis_stack.errors import ExitCode
 from genesis_stack.layout import Layout
@@ -25,7 +27,7 @@ from genesis_stack.render.files import ResolvedModel
 from genesis_stack.render.serve import serve_config
 from genesis_stack.spec.load import loads
 from genesis_stack.spec.loadtest import Task
-from loadtest.machine import DIGEST, Loaded, until
+from loadtest.machine import Loaded
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -51,7 +53,6 @@ POOLINGS: dict[Task, gguf.PoolingType] = {
     "embedding": gguf.PoolingType.MEAN,
     "rerank": gguf.PoolingType.RANK,
 }
-SERVE = Path(sys.prefix) / "bin/genesis-serve"
 
 
 @pytest.mark.parametrize(("task", "pooling"), POOLINGS.items())
@@ -68,9 +69,11 @@ def test_each_kind_of_request_is_a_good_one(
     config.write_text(serve_config(stack, task, resolved, Layout.under(tmp_path)).model_dump_json())
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port, fd = listener.getsockname()[1], listener.fileno()
-        serving = subprocess.Popen([SERVE, "--config", config, "--fd", str(fd)], pass_fds=[fd])
+        serving = subprocess.Popen([GENESIS_SERVE, "--config", config, "--fd", str(fd)], pass_fds=[fd])
     try:
-        until(lambda: httpx.get(f"http://127.0.0.1:{port}/health", timeout=60).is_success)
+        until(
+            lambda: httpx.get(f"http://127.0.0.1:{port}/health", timeout=60).is_success, "ready", seconds=60
+        )
         asked = ask(Target(task, task, f"http://127.0.0.1:{port}", 1024, 8, 1.0), 0)
         answer = httpx.post(f"http://127.0.0.1:{port}{asked.path}", json=asked.body, timeout=60)
     finally:

@@ -22,7 +22,7 @@ from genesis_stack.spec.model import Stack
 COLUMNS = ("HOST", "SYNC", "HEALTH", "GENERATION", "MODELS", "MEMORY")
 
 
-def plan_elsewhere(path: Path, name: str, words: Sequence[str], reach: Reach, *, saved: bool) -> int | None:
+def plan_on(path: Path, name: str, words: Sequence[str], reach: Reach, *, saved: bool) -> int | None:
     """Show the plan that a host makes of this stack, and end as it ends; None where we are that host.
 
     Raises:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from genesis_stack.cli.judgement import judged
+from genesis_stack.cli.validation import validated
 from genesis_stack.errors import ExitCode, GenesisError
 from genesis_stack.layout import Layout
 
@@ -30,8 +30,8 @@ def test_spans_without_opentelemetry_are_refused_with_the_command(
     path.write_text(STACK)
     monkeypatch.setattr("importlib.util.find_spec", lambda *_: None)
     with pytest.raises(GenesisError, match="OpenTelemetry") as refused:
-        judged(path, Layout.under(tmp_path))
+        validated(path, Layout.under(tmp_path))
     assert refused.value.exit_code is ExitCode.INVALID_CONFIG
     assert refused.value.hint is not None
     assert "pip install 'genesis-stack[tracing]'" in refused.value.hint
-    judged(path, Layout.under(tmp_path), no_host=True)
+    validated(path, Layout.under(tmp_path), no_host=True)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from genesis_stack.spec.model import Stack
 
 
-def judged(path: Path, layout: Layout, *, no_host: bool = False) -> tuple[Stack, Verdict]:
+def validated(path: Path, layout: Layout, *, no_host: bool = False) -> tuple[Stack, Verdict]:
     """The validated stack and how its memory adds up; `no_host` leaves this machine out.
 
     Raises:
