@@ -9,7 +9,7 @@
 #   make docs     the documentation as a site that needs no network, into site/
 #   make diagrams the pictures of its diagrams, after one has changed (npm, chromium)
 #   make release  sdist, wheel and the tag's message, into dist/; uploads nothing
-#   make coverage the operator's side by branch, in every process that its tests start
+#   make coverage the operator's side by branch, in every process that its tests start, also on test hosts: 40 minutes
 #   make mutation what must not be wrong by one, changed by one: an hour
 #   make numbers  sizes, import times, lines, the tests' duration
 #   make bench    the quick benchmarks; docs/benchmarks.md has the figures and the longer ones
@@ -65,10 +65,13 @@ diagrams: $(VENV)/.dev host-tools
 release: $(VENV)/.dev
 	@PYTHON=$(BIN)/python .ci/release
 
+OTHER_SIDE := --ignore tests/engine --ignore tests/server --ignore tests/client
+
 coverage: $(VENV)/.dev host-tools
+	@mkdir -p .cache/coverage
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest --timeout 600 --ignore tests/engine --ignore tests/server --ignore tests/client
-	$(BIN)/coverage run -m pytest -m "host or prometheus or browser" --timeout 600 tests/dashboard tests/gateway tests/monitoring tests/verify
+	$(BIN)/coverage run -m pytest --timeout 600 $(OTHER_SIDE)
+	$(BIN)/coverage run -m pytest --timeout 600 $(OTHER_SIDE) --ignore tests/welcome -m "host or prometheus or browser"
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --fail-under 90
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -17,7 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final, TypeVar
 
+from waiting import until
+
 from genesis_stack.process import Completed, run
+from hosts import measuring
 from hosts.cgroup import own_cgroup, unified
 
 BOOT_DEADLINE: Final = 240.0
@@ -27,19 +29,10 @@ ENVIRONMENT: Final = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     "HOME": "/root",
     "LANG": "C.UTF-8",
+    **measuring.ENVIRONMENT,
 }
 
 T = TypeVar("T")
-
-
-def wait_for(condition: Callable[[], T | None], *, deadline: float, what: str) -> T:
-    """The first true value of `condition`, asked for again and again; fails after `deadline` seconds."""
-    end = time.monotonic() + deadline
-    while time.monotonic() < end:
-        if value := condition():
-            return value
-        time.sleep(0.02)
-    raise AssertionError(f"not within {deadline:g} s: {what}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +85,7 @@ class Host:
     def wait_for(self, condition: Callable[[], T | None], *, deadline: float = 300.0, what: str) -> T:
         """Wait for a condition; a failure shows the end of the journal."""
         try:
-            return wait_for(condition, deadline=deadline, what=what)
+            return until(condition, what, seconds=deadline)
         except AssertionError as error:
             journal = self.run(["journalctl", "--no-pager", "-n", "40"], check=False).stdout
             raise AssertionError(f"{error}\n{journal}") from None
@@ -111,9 +104,9 @@ def boot(root: Path, *, read_only: Sequence[Path] = ()) -> Iterator[Host]:
         groups = cleanup.enter_context(own_cgroup(name))
         nspawn = _start(root, name, groups, read_only)
         cleanup.callback(_stop, nspawn)
-        leader = wait_for(lambda: _leader(nspawn), deadline=BOOT_DEADLINE, what="the host's systemd")
+        leader = until(lambda: _leader(nspawn), "the host's systemd", seconds=BOOT_DEADLINE)
         host = Host(leader)
-        wait_for(lambda: host.exists("/run/systemd/private"), deadline=BOOT_DEADLINE, what="its manager")
+        until(lambda: host.exists("/run/systemd/private"), "its manager", seconds=BOOT_DEADLINE)
         host.systemctl("is-system-running", "--wait", check=False)
         host.systemctl("set-environment", "GOMP_SPINCOUNT=1000")  # a model is not alone on this machine
         yield host
@@ -130,6 +123,7 @@ def _start(
         *("--volatile=overlay", "--private-network", "--private-users=identity"),
         *("--register=no", "--keep-unit", "--console=pipe"),
         *(f"--bind-ro={path}" for path in read_only),
+        *(f"--bind={path}" for path in measuring.FOLDERS),
     )
     words = ("sh", "-c", enter, "sh", *map(str, groups), "--", "setpriv", "--pdeathsig", "TERM", *nspawn)
     quirk = {} if unified() else {"SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "0"}
