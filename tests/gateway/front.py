@@ -8,13 +8,14 @@ import os
 import shutil
 import signal
 import socket
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import httpx
+from waiting import eventually
 
 from gateway.paced import Paced
 from genesis_stack.backends.gateway import search_path
@@ -61,9 +62,11 @@ class Front:
 
     async def until(self, server: str, status: str, model: str = "a") -> None:
         """Wait until HAProxy says this of a server."""
-        async with asyncio.timeout(PATIENCE):
-            while await self.status(server, model) != status:  # noqa: ASYNC110 -- another process's state
-                await asyncio.sleep(0.05)
+
+        async def said() -> bool:
+            return await self.status(server, model) == status
+
+        await eventually(said, seconds=PATIENCE, pause=0.05)
 
     def reload(self, content: str) -> None:
         """Write another configuration and let HAProxy take it up, as ExecReload= does."""
@@ -160,11 +163,26 @@ async def started(
 
 
 async def _until_it_answers(front: Front) -> None:
-    async with asyncio.timeout(PATIENCE):
-        while True:
-            try:
-                await front.http.get(f"http://127.0.0.1:{front.metrics_port}/metrics")
-            except httpx.TransportError:
-                await asyncio.sleep(0.05)
-            else:
-                return
+    async def answers() -> bool:
+        try:
+            return (await front.http.get(f"http://127.0.0.1:{front.metrics_port}/metrics")).is_success
+        except httpx.TransportError:
+            return False
+
+    await eventually(answers, seconds=PATIENCE, pause=0.05)
+
+
+async def one_by_one(
+    front: Front, servers: Sequence[Paced], requests: int, **about: object
+) -> list[asyncio.Task[httpx.Response]]:
+    """Ask so often, each time once a server has the one before: HAProxy counts with two threads."""
+    asking = []
+    for number in range(1, requests + 1):
+        asking.append(asyncio.create_task(front.chat("a", **about)))
+        await holding(servers, number)
+    return asking
+
+
+async def holding(servers: Sequence[Paced], requests: int) -> None:
+    """Wait until these servers together work on so many requests."""
+    await eventually(lambda: sum(server.running for server in servers) >= requests, seconds=PATIENCE)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,15 +12,17 @@ from pathlib import Path
 
 import httpx
 import pytest
-from monitoring.watched import DIGEST
+from program import embedded
+from small_model import DIGEST
 
 from gateway.front import PATIENCE, reserved
 from genesis_stack.backends.embedded import EmbeddedBackend
 from genesis_stack.backends.gateway import lint_gateway
 from genesis_stack.backends.interface import LintError
 from genesis_stack.client import SignatureAuth
+from genesis_stack.errors import ExitCode
 from genesis_stack.layout import Layout
-from genesis_stack.process import Completed, run
+from genesis_stack.process import Completed
 from genesis_stack.spec.load import load
 
 pytestmark = [pytest.mark.prometheus, pytest.mark.model, pytest.mark.timeout(300)]
@@ -71,15 +72,7 @@ gateway: {{port: {front}, metrics_port: {metrics}{gateway}}}
 
     def cli(self, *words: str) -> Completed:
         """Run the installed program."""
-        argv: list[str | Path] = [
-            Path(sys.prefix) / "bin/genesis-stack",
-            *words,
-            "--root",
-            self.root,
-            "--backend",
-            "embedded",
-        ]
-        return run(argv, check=False, timeout=240)
+        return embedded(self.root, *words, timeout=240)
 
 
 @pytest.fixture
@@ -106,7 +99,7 @@ async def test_bearer_and_signature_pass_and_a_change_drops_no_stream(here: Here
     keys = {client: here.key(client) for client in ("plain", "signer")}
     done = here.cli("apply", here.write())
     assert done.returncode == 0, done.stderr
-    assert here.cli("apply", here.write()).stdout == "Nothing to do.\n"
+    assert here.cli("plan", here.write(), "--exit-code").returncode == ExitCode.OK
     async with httpx.AsyncClient(base_url=here.url, timeout=PATIENCE, trust_env=False) as http:
         chat = "/v1/chat/completions"
         bearer = {"Authorization": f"Bearer {keys['plain']}"}

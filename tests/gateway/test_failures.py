@@ -7,10 +7,10 @@ from pathlib import Path
 
 import httpx
 import pytest
+from waiting import eventually
 
-from gateway.front import PATIENCE, Front, in_front_of
+from gateway.front import PATIENCE, Front, holding, in_front_of, one_by_one
 from gateway.paced import Paced, serving
-from gateway.test_balancing import holding, one_by_one
 
 pytestmark = pytest.mark.prometheus
 PLAIN = {"affinity": False}
@@ -140,11 +140,9 @@ async def test_a_change_of_the_configuration_drops_no_stream(tmp_path: Path) -> 
     async with serving(server), in_front_of(tmp_path, {"a": {"one": server}}) as front:
         server.gate.clear()
         stream = asyncio.create_task(front.chat("a", stream=True, max_tokens=3))
-        await holding(server, 1)
+        await holding([server], 1)
         front.reload(front.config.read_text().replace('"status": "ready"', '"status": "renewed"'))
-        async with asyncio.timeout(PATIENCE):
-            while not await renewed(front):  # noqa: ASYNC110 -- another process's state
-                await asyncio.sleep(0.05)
+        await eventually(lambda: renewed(front), seconds=PATIENCE, pause=0.05)
         assert not stream.done()
         server.gate.set()
         assert (await stream).text.endswith("[DONE]\n\n")

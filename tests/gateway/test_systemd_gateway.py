@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
@@ -11,10 +10,11 @@ import pytest
 from certificates import issue
 from hosts.fixtures import PYTHON
 from hosts.nspawn import Host, boot
-from monitoring.watched import DIGEST
+from hosts.verbs import STACK, applied, cli, exposure
+from small_model import DIGEST
 
+from genesis_stack.errors import ExitCode
 from genesis_stack.layout import Layout
-from genesis_stack.process import Completed
 
 pytestmark = [pytest.mark.host, pytest.mark.model]
 UNIT = "genesis-gateway.service"
@@ -59,30 +59,18 @@ def fronted(host_root: Path, tmp_path_factory: pytest.TempPathFactory, smollm2: 
         host.write(secrets / "door.crt", (folder / "tls.crt").read_text(), mode=0o600)
         host.write(secrets / "door.key", (folder / "tls.key").read_text(), mode=0o600)
         host.write("/root/door.crt", (folder / "tls.crt").read_text())
-        host.write("/root/stack.yaml", stack(smollm2, GATEWAY % "true"))
-        issued = cli(host, "clients", "add", "me", "--stack", "/root/stack.yaml", "--json")
+        host.write(STACK, stack(smollm2, GATEWAY % "true"))
+        issued = cli(host, "clients", "add", "me", "--stack", STACK, "--json")
         host.write("/root/key", json.loads(issued.stdout)["key"])
-        done = cli(host, "apply", "/root/stack.yaml")
+        done = cli(host, "apply", STACK)
         assert done.returncode == 0, done.stderr
         yield host
-
-
-def cli(host: Host, *words: str) -> Completed:
-    """Run this environment's program inside."""
-    argv = [Path(sys.prefix) / "bin/genesis-stack", *words, "--backend", "systemd"]
-    return host.run(argv, check=False, timeout=240)
-
-
-def applied(host: Host, text: str) -> Completed:
-    """Write a stack and apply it."""
-    host.write("/root/stack.yaml", text)
-    return cli(host, "apply", "/root/stack.yaml")
 
 
 def test_it_answers_over_tls_on_a_low_port(fronted: Host) -> None:
     """Its certificate is a credential, its port took one capability; applied twice there is nothing to do."""
     assert fronted.run(["python3", "-c", ASK]).stdout.strip() == "3"
-    assert cli(fronted, "apply", "/root/stack.yaml").stdout == "Nothing to do.\n"
+    assert cli(fronted, "plan", STACK, "--exit-code").returncode == ExitCode.OK
     assert fronted.show(UNIT, "ActiveState", "NRestarts") == {"ActiveState": "active", "NRestarts": "0"}
     assert cli(fronted, "drift").returncode == 0
 
@@ -95,8 +83,7 @@ def test_it_can_do_what_it_must_and_no_more(fronted: Host) -> None:
     )
     assert status["Uid"].split()[0] != "0"
     assert int(status["CapBnd"], 16) == int(status["CapEff"], 16) == 1 << 10  # CAP_NET_BIND_SERVICE
-    score = fronted.run(["systemd-analyze", "security", "--no-pager", UNIT], check=False).stdout
-    assert float(score.rsplit(": ", 1)[1].split()[0]) <= EXPOSURE
+    assert exposure(fronted, UNIT) <= EXPOSURE
     for hidden in ("/var/lib/genesis-stack", "/etc/genesis-stack/secrets"):
         looked = fronted.run(["ls", f"/proc/{main}/root{hidden}"], check=False)
         assert "door.key" not in looked.stdout
@@ -112,7 +99,7 @@ def test_a_change_is_reloaded_and_drift_is_healed(fronted: Host, smollm2: Path) 
     assert fronted.run(["python3", "-c", ASK]).stdout.strip() == "3"
     fronted.systemctl("stop", UNIT)
     assert "front.gateway" in cli(fronted, "drift").stdout
-    assert cli(fronted, "apply", "/root/stack.yaml").returncode == 0
+    assert cli(fronted, "apply", STACK).returncode == 0
     assert fronted.run(["python3", "-c", ASK]).stdout.strip() == "3"
 
 

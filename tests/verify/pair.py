@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
@@ -11,10 +10,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from hosts.nspawn import Host
+from program import GENESIS_STACK
 
 from genesis_stack.process import Completed, run
 
-GENESIS_STACK: Final = Path(sys.prefix) / "bin/genesis-stack"
 STACK: Final = "/root/stack.yaml"
 SSHD: Final = ("/usr/sbin/sshd", "-i", "-o", "PermitRootLogin=prohibit-password")
 STORE: Final = "/var/lib/genesis-stack/models/sha256"

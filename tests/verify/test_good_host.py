@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from program import GENESIS_STACK
 
-from verify.pair import GENESIS_STACK, STACK, Pair
+from verify.pair import STACK, Pair
 from verify.sabotages import violated
 
 pytestmark = [pytest.mark.host, pytest.mark.model]

@@ -15,8 +15,9 @@ from engine.synthetic import write_encoder
 from engine.tiny_vision import write_vision_model
 from hosts.fixtures import PYTHON
 from hosts.nspawn import Host, boot
+from program import GENESIS_STACK
 
-from verify.pair import GENESIS_STACK, STACK
+from verify.pair import STACK
 from verify.sabotages import violated
 
 pytestmark = pytest.mark.host

@@ -11,12 +11,13 @@ from typing import Final
 import pytest
 from hosts.fixtures import PYTHON
 from hosts.nspawn import Host, boot
+from program import GENESIS_STACK
+from small_model import DIGEST
 
-from verify.pair import GENESIS_STACK, STACK
+from verify.pair import STACK
 from verify.sabotages import DRIFT, violated
 
 pytestmark = [pytest.mark.host, pytest.mark.prometheus, pytest.mark.model]
-DIGEST: Final = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 PROGRAMS: Final = ("prometheus", "promtool", "prometheus-alertmanager", "amtool")
 TEMPLATES: Final = Path("/usr/share/prometheus")
 RULES: Final = "/etc/genesis-stack/monitoring/genesis.rules.yml"

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 from hosts.nspawn import Host
+from small_model import DIGEST
 
 from verify.pair import STACK
 from verify.sabotages import violated
 
 pytestmark = [pytest.mark.host, pytest.mark.model]
-DIGEST = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 
 
 def stack(weights: Path, parallel: int) -> str:
