@@ -18,6 +18,7 @@ from typing import Final, Literal
 
 from genesis_stack.errors import ExitCode, GenesisError
 from genesis_stack.render.unitfile import Directive, path_word
+from genesis_stack.spec.effective import on_host
 from genesis_stack.spec.model import Stack
 
 Profile = Literal["strict", "standard"]
@@ -207,13 +208,17 @@ def changer(writable: Sequence[str]) -> tuple[Directive, ...]:
 
 
 def refuse_lifted(stack: Stack) -> None:
-    """Hold every model's directives against what no stack may lift.
+    """Hold every model's directives, on this machine and on each host, against what no stack may lift.
 
     Raises:
         GenesisError: one would lift a protection that holds in every profile.
     """
     for name in stack.models:
         _keep_classic(policy(stack, name).overrides, f"models.{name}")
+    for host in stack.hosts:
+        part = on_host(stack, host)
+        for name in part.models:
+            _keep_classic(policy(part, name).overrides, f"hosts.{host}.overrides.{name}")
 
 
 def overridden(

@@ -35,3 +35,24 @@ def test_spans_without_opentelemetry_are_refused_with_the_command(
     assert refused.value.hint is not None
     assert "pip install 'genesis-stack[tracing]'" in refused.value.hint
     validated(path, Layout.under(tmp_path), no_host=True)
+
+
+@pytest.mark.parametrize(
+    ("lines", "place"),
+    [
+        ("security: {directives: {NoNewPrivileges: false}}\n", "models.a"),
+        (
+            "hosts: {one: {}, two: {overrides: {a: {security: {directives: {NoNewPrivileges: false}}}}}}\n",
+            "hosts.two.overrides.a",
+        ),
+    ],
+)
+def test_what_no_stack_may_lift_is_refused_wherever_it_is_lifted(
+    tmp_path: Path, lines: str, place: str
+) -> None:
+    """Also for a host that this machine is not: there it would end the rollout."""
+    path = tmp_path / "stack.yaml"
+    path.write_text(STACK.replace("monitoring: {tracing: {exporter: file}}\n", "") + lines)
+    with pytest.raises(GenesisError, match=place) as refused:
+        validated(path, Layout.under(tmp_path), no_host=True)
+    assert refused.value.exit_code is ExitCode.INVALID_CONFIG
