@@ -65,6 +65,7 @@ def test_a_changed_unit_stops_it_before_the_files_change_and_starts_it_last() ->
     plan = make_plan(situation(desired(unit="new"), desired()))
     actions = [step.action for step in plan.steps]
     assert actions == [Action.STOP_MONITOR, Action.WRITE, Action.RELOAD, Action.START_MONITOR]
+    assert {step.target for step in plan.steps[::3]} == {MONITOR.name}
 
 
 def disturbed(how: str) -> Situation:
@@ -124,6 +125,16 @@ def test_a_stranger_on_its_port_blocks_the_plan_and_is_named() -> None:
     plan = make_plan(replace(one, seen=replace(one.seen, listeners={9090: holder})))
     assert "9090" in plan.blockers[0]
     assert "mode: external" in plan.blockers[0]
+    front = replace(one.desired, monitors={MONITOR.name: replace(MONITOR, front=True)})
+    plan = make_plan(replace(one, desired=front, seen=replace(one.seen, listeners={9090: holder})))
+    assert "gateway" in plan.blockers[0]
+
+
+def test_one_that_nobody_has_seen_yet_is_started() -> None:
+    """As on a host where nothing was applied before."""
+    given = situation(desired(), desired())
+    plan = make_plan(replace(given, seen=replace(given.seen, monitors={})))
+    assert [step.action for step in plan.steps] == [Action.RELOAD, Action.START_MONITOR]
 
 
 def test_a_prometheus_that_runs_already_is_told_of_changed_and_removed_files() -> None:

@@ -64,6 +64,27 @@ CASES: dict[str, tuple[Situation, list[str]]] = {
         situation(previous=desired("old"), seen=seen("old")),
         [f"{WRITE}stack", RELOAD, "restart a: a.json"],
     ),
+    "a mode of one file and what is in the next": (
+        situation(seen=replace(seen(socket="t"), modes={SOCKET: 0o644})),
+        [
+            "release a: port",
+            f"{WRITE}0000 … 0644",
+            "write /etc/a.socket: edited",
+            RELOAD,
+            "start a: port",
+        ],
+    ),
+    "a file that nobody wrote before": (
+        situation(previous=Desired.nothing(), seen=seen("theirs")),
+        [f"{WRITE}not as", RELOAD, "restart a: a.json"],
+    ),
+    "a server that nobody has seen": (
+        situation(
+            desired=desired("new", replace(service(), restart_on=(), reread=(CONFIG,))),
+            seen=replace(seen("mine"), services={}),
+        ),
+        [f"{WRITE}edited", "start a: not run"],
+    ),
     "edited by hand": (
         situation(seen=seen("mine")),
         [f"{WRITE}edited", RELOAD, "restart a: a.json"],
@@ -170,6 +191,10 @@ CASES: dict[str, tuple[Situation, list[str]]] = {
         situation(desired=desired("new", service(strategy="blue_green")), unfinished=("a",), room=200 * MIB),
         ["restart a: interrupted"],
     ),
+    "room for exactly two": (
+        situation(desired=desired("new", service(strategy="blue_green")), seen=seen("old"), room=100 * MIB),
+        [f"{WRITE}edited", RELOAD, "replace a: a.json"],
+    ),
     "no room for two": (
         situation(desired=desired("new", service(strategy="blue_green")), seen=seen("old"), room=99 * MIB),
         [f"{WRITE}edited", RELOAD, "restart a: a.json"],
@@ -264,10 +289,20 @@ def test_a_secret_that_is_missing_blocks_and_says_where_it_belongs() -> None:
 
 def test_a_port_that_another_process_holds_blocks_and_names_it() -> None:
     """Nothing that is not ours is ever killed: the message says whose it is."""
-    listener = Listener(1, 4711, "nginx", 0)
-    plan = make_plan(situation(seen=replace(seen(), listeners={1: listener})))
-    assert "4711 (nginx)" in plan.blockers[0]
-    assert not plan.empty
+    for pid, remedy in ((4711, "kill 4711"), (None, "ask its user")):
+        listener = Listener(1, pid, "nginx", 0)
+        plan = make_plan(situation(seen=replace(seen(), listeners={1: listener})))
+        (blocker,) = plan.blockers
+        assert str(listener) in blocker
+        assert remedy in blocker
+        assert not plan.empty
+
+
+def test_notes_go_with_steps_and_a_plan_names_its_stack() -> None:
+    """What this machine cannot do is of interest to whoever changes something on it."""
+    plan = make_plan(situation(seen=seen("mine"), notes=("no sandbox",)))
+    assert (plan.name, plan.notes) == ("s", ("no sandbox",))
+    assert make_plan(situation(notes=("no sandbox",))).notes == ()
 
 
 def test_one_model_goes_first_and_the_rest_together() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from genesis_stack.spec.effective import gateway_on, hosts_of, on_host
+from genesis_stack.spec.effective import gateway_on, hosts_of, name_of, on_host
 from genesis_stack.spec.hosts import BudgetOverride, Override
 from genesis_stack.spec.load import loads
 from spec.stacks import SMALL, with_lines
@@ -97,3 +97,12 @@ def test_without_hosts_the_gateway_is_this_machines() -> None:
     assert placed.models == {None: stack.models}
     everywhere = loads(with_lines("hosts: {one: {}}\ngateway: {port: 9000}\n"))
     assert gateway_on(everywhere, "one") is not None
+
+
+def test_others_reach_a_host_by_its_address_its_name_or_what_the_stack_calls_it() -> None:
+    """In this order: what SSH reaches, the services are reached by too."""
+    hosts = (
+        "{a: {address: 'ssh://op@192.0.2.1:22', hostname: one.example}, b: {hostname: two.example}, c: {}}"
+    )
+    stack = loads(with_lines(f"hosts: {hosts}\n"))
+    assert [name_of(stack, host) for host in stack.hosts] == ["192.0.2.1", "two.example", "c"]

@@ -117,6 +117,7 @@ def test_a_file_of_another_user_is_an_invalid_stack(tmp_path: Path) -> None:
     ("data", "line", "column"),
     [
         (b"", 1, 1),
+        (b"%YAML 1.1\n", 1, 10),
         (b"\xef\xbb\xbf", 1, 1),
         (b"name: caf\xe9\n", 1, 10),
         (b"name: \xc3\xa9\n  x: \xff\n", 2, 6),

@@ -32,4 +32,5 @@ def test_every_problem_is_named_with_its_line_and_column_in_one_pass(stack: Path
         said = [f"{p.what} {p.hint}" for p in found if place(p) == (int(row), int(column), path)]
         assert any(words in text for text in said), (words, said)
     assert caught.value.exit_code is ExitCode.INVALID_CONFIG
-    assert [str(problem) for problem in found if not problem.hint] == []
+    assert {problem.file for problem in found} == {str(stack)}
+    assert [str(problem) for problem in found if not problem.hint or "None" in str(problem)] == []

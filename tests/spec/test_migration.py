@@ -36,9 +36,10 @@ STEPS = (Migration(V1, V2, rename),)
 
 
 def test_a_migration_changes_what_it_must_and_nothing_else() -> None:
-    """Comments, quotes, order and spacing are as they were."""
+    """Comments, quotes, order and spacing are as they were, and so is the file's name."""
     new = migrated(Source("stack.yaml", OLD), STEPS, V2)
     assert new.text == OLD.replace(V1, V2).replace("prot: 8000", "port: 8000")
+    assert new.name == "stack.yaml"
     assert migrated(new, STEPS, V2) is new
 
 
@@ -56,8 +57,21 @@ def test_what_is_no_version_is_told_at_its_line(word: str) -> None:
     with pytest.raises(InvalidStackError) as caught:
         migrated(Source("stack.yaml", f"name: x\napi_version: {word}\n"), (), migration.CURRENT)
     (problem,) = caught.value.problems
-    assert (problem.line, problem.path) == (2, "api_version")
+    assert (problem.file, problem.line, problem.column, problem.path) == ("stack.yaml", 2, 14, "api_version")
     assert "write api_version: genesis.stack/v1" in str(problem.hint)
+
+
+def test_what_is_no_stack_has_no_version() -> None:
+    """It is told as `validate` tells it."""
+    with pytest.raises(InvalidStackError):
+        migrated(Source("stack.yaml", "- a list\n"), STEPS, V2)
+
+
+def test_a_key_that_is_not_there_is_not_renamed() -> None:
+    """Its name may stand in the text nevertheless, and more than once in a line."""
+    text = "a: {b: b, c: b} # b\n"
+    assert rename_key(Source("s", text), ("b",), "x").text == text
+    assert rename_key(Source("s", text), ("a", "b"), "x").text == "a: {x: b, c: b} # b\n"
 
 
 def test_a_stack_of_a_newer_version_says_what_to_update_and_no_more() -> None:
