@@ -87,7 +87,8 @@ class Threshold:
     value: float
     unit: Unit
 
-    def __str__(self) -> str:
+    def written(self) -> str | float:
+        """As it may stand in a stack."""
         match self.unit:
             case "seconds":
                 return f"{self.value * 1000:.6f}".rstrip("0").rstrip(".") + "ms"
@@ -96,13 +97,11 @@ class Threshold:
             case "bytes":
                 return f"{self.value:.0f}B"
             case "number":
-                return repr(self.value)
+                return self.value
 
 
 def _threshold(value: object) -> object:
     match value:
-        case Threshold():
-            return value
         case int() | float() if not isinstance(value, bool) and abs(value) <= MOST:
             return Threshold(float(value), "number")
         case str() if re.fullmatch(FRACTION_PATTERN, value):
@@ -119,7 +118,7 @@ MOST: Final = 1e15
 Limit = Annotated[
     Threshold,
     BeforeValidator(_threshold),
-    PlainSerializer(lambda threshold: threshold.value if threshold.unit == "number" else str(threshold)),
+    PlainSerializer(Threshold.written),
     WithJsonSchema(
         {
             "anyOf": [

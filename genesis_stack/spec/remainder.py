@@ -31,13 +31,13 @@ def remainder(content: Any, error: ValidationError) -> Stack | None:
 
 def _culprits(error: ValidationError, content: Any) -> frozenset[Path]:
     return frozenset(
-        _present(detail["loc"][:-1] if detail["type"] == "missing" else detail["loc"], content)
+        _present(detail["loc"], content)
         for detail in error.errors(include_url=False, include_context=False, include_input=False)
     )
 
 
 def _present(location: Path, content: Any) -> Path:
-    """The part of a location that leads into mappings; lists go as a whole, to keep their order."""
+    """What is there of a location, in mappings alone; lists go as a whole, to keep their order."""
     path: Path = ()
     for part in location:
         if not isinstance(content, Mapping) or part not in content:

@@ -40,7 +40,8 @@ def test_ansibles_inventory_leads_there(
     forced: bool, pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Testinfra takes the connection from the inventory, or lets Ansible itself run each command."""
-    monkeypatch.setenv("ANSIBLE_HOME", str(tmp_path))  # where it keeps connections open: to this host alone
+    monkeypatch.setenv("ANSIBLE_HOME", str(tmp_path))
+    monkeypatch.setenv("ANSIBLE_SSH_ARGS", "-o ControlMaster=no")  # none that outlives the host
     config = pair.ssh_config(tmp_path)
     inventory = tmp_path / "inventory.ini"
     inventory.write_text(

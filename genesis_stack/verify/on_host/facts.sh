@@ -20,10 +20,8 @@ generation_files() {
 }
 
 model_files() {
-    for file; do
-        stat -c '%n	%a	%U:%G	%s' "$file" 2>&1
-        sha256sum "$file" 2>&1 &
-    done
+    for file; do stat -c '%n	%a	%U:%G	%s' "$file" 2>&1; done
+    for file; do sha256sum "$file" 2>/dev/null & done # at once, each a line; what it complains of may come in pieces
     wait
 }
 
