@@ -263,6 +263,8 @@ def test_inspect_takes_a_file_a_digest_or_a_models_name(bench: Bench, how: str) 
     data = bench.data("models", "inspect", target)
     assert data["sha256"] == bench.digest
     assert data["facts"]["architecture"] == "llama"
+    shown = dict(line.split(None, 1) for line in bench.run("models", "inspect", target).stdout.splitlines())
+    assert (shown["sha256"], shown["architecture"]) == (bench.digest, "llama")
 
 
 def test_inspect_of_nothing_says_so(bench: Bench) -> None:
