@@ -47,7 +47,9 @@ def problems_of(
 
 def problem_of(detail: ErrorDetails, document: Document, root: type[BaseModel]) -> tuple[Path, Problem]:
     """One problem with the path it is about; of a missing key, that of the mapping it is missing in."""
-    path = tuple(part for part in detail["loc"] if part != _KEY)
+    path = detail["loc"]
+    is_key = path[-1:] == (_KEY,) and document.positions.known(path) != path  # a key may also be called that
+    path = path[:-1] if is_key else path
     match detail["type"]:
         case "missing":
             return path[:-1], _missing(path, document, root)
@@ -55,7 +57,7 @@ def problem_of(detail: ErrorDetails, document: Document, root: type[BaseModel]) 
             return path, _unknown(path, document, root)
         case _:
             at = document.positions.known(path)
-            return at, _wrong(detail, at, document, root, is_key=_KEY in detail["loc"])
+            return at, _wrong(detail, at, document, root, is_key=is_key)
 
 
 def _missing(path: Path, document: Document, root: type[BaseModel]) -> Problem:
@@ -94,12 +96,11 @@ def _wrong(
 
 
 def _description(path: Path, root: type[BaseModel]) -> str | None:
-    """What the key at a path, or the list around it, is for."""
+    """What the setting at a path, or the nearest one around it, is for."""
     if not path:
         return "`genesis-stack init` writes a stack to start from"
-    keys = [part for part in path if isinstance(part, str)]
-    fields = fields_at(tuple(path[: path.index(keys[-1])]), root) if keys else {}
-    return fields[keys[-1]].description if keys and keys[-1] in fields else None
+    fields = fields_at(path[:-1], root)
+    return fields[str(path[-1])].description if path[-1] in fields else _description(path[:-1], root)
 
 
 def _given(value: object, *, shown: bool) -> str:

@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from genesis_stack.errors import ExitCode
 from genesis_stack.spec.load import load, loads
 from genesis_stack.spec.model import Stack
-from genesis_stack.spec.problems import MOST_PROBLEMS, InvalidStackError
+from genesis_stack.spec.problems import MOST_PROBLEMS, InvalidStackError, Problem
 from spec.stacks import COMMITTED, DIGEST, ROOT, SMALL, changed, small, with_lines
 
 
@@ -113,6 +114,14 @@ def test_a_file_of_another_user_is_an_invalid_stack(tmp_path: Path) -> None:
     assert "permission denied" in done.stdout
 
 
+def well_told(problems: Sequence[Problem], file: str) -> bool:
+    """Whether each is about this file, and says what is wrong and what to do about it."""
+    return bool(problems) and all(
+        (problem.file, isinstance(problem.path, str), bool(problem.hint)) == (file, True, True)
+        for problem in problems
+    )
+
+
 @pytest.mark.parametrize(
     ("data", "line", "column"),
     [
@@ -141,7 +150,9 @@ def test_a_file_of_another_user_is_an_invalid_stack(tmp_path: Path) -> None:
 def test_bytes_that_are_no_stack_are_refused_where_they_go_wrong(data: bytes, line: int, column: int) -> None:
     """The first thing that is wrong is named with its place, whatever its size or depth."""
     with pytest.raises(InvalidStackError) as caught:
-        loads(data)
+        loads(data, name="it")
+    assert well_told(caught.value.problems, "it")
+    assert "None" not in str(caught.value)
     assert (caught.value.problems[0].line, caught.value.problems[0].column) == (line, column)
 
 
@@ -189,9 +200,9 @@ def test_problems_are_data_too() -> None:
 def test_any_bytes_give_a_stack_or_its_problems(data: bytes) -> None:
     """No input leads to any other exception."""
     try:
-        assert isinstance(loads(data), Stack)
+        assert isinstance(loads(data, name="it"), Stack)
     except InvalidStackError as error:
-        assert error.problems  # noqa: PT017 -- either outcome is right, but never an empty one
+        assert well_told(error.problems, "it")  # noqa: PT017 -- either outcome is right, but never an empty one
 
 
 YAML_PIECES = st.sampled_from(  # as one text: its signs would drown in quotes
@@ -205,10 +216,11 @@ def test_any_yaml_gives_a_stack_or_its_problems(text: str) -> None:
     """No combination of YAML's signs leads to any other exception, appended to a good stack or alone."""
     for whole in (text, with_lines(text)):
         try:
-            assert isinstance(loads(whole), Stack)
+            assert isinstance(loads(whole, name="it"), Stack)
         except InvalidStackError as error:
             lines = whole.count("\n") + whole.count("\r") + 2  # what is missing is missed behind the end
             assert all(0 < problem.line <= lines for problem in error.problems)  # noqa: PT017
+            assert well_told(error.problems, "it")  # noqa: PT017
 
 
 VALUES = st.one_of(
@@ -230,6 +242,6 @@ def test_changed_stacks_give_a_stack_or_its_problems(content: dict[str, object])
     import yaml
 
     try:
-        assert isinstance(loads(yaml.safe_dump(content, allow_unicode=True)), Stack)
+        assert isinstance(loads(yaml.safe_dump(content, allow_unicode=True), name="it"), Stack)
     except InvalidStackError as error:
-        assert error.problems  # noqa: PT017
+        assert well_told(error.problems, "it")  # noqa: PT017
