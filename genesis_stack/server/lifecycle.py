@@ -121,6 +121,8 @@ class Lifecycle:
         await asyncio.sleep(SETTLE_S)
         server.should_exit = True
         await asyncio.wait({serving}, timeout=max(0.0, timeout - CANCEL_S))
+        self._loading.cancel()  # else an engine could start behind the one that is let go
+        await asyncio.wait({self._loading})
         await self._served.drain(CANCEL_S)
         await serving
 
