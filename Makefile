@@ -37,7 +37,7 @@ test: $(VENV)/.dev
 	$(BIN)/python -m pytest
 
 test-host: $(VENV)/.dev host-tools
-	$(BIN)/python -m pytest -m "host or prometheus or browser" --timeout 600
+	$(BIN)/python -m pytest -m "host or prometheus or browser or embedded" --timeout 600
 
 screenshot: $(VENV)/.dev host-tools
 	PYTHONPATH=tests $(BIN)/python -m dashboard.screenshot docs/images/dashboard.png
@@ -71,7 +71,7 @@ coverage: $(VENV)/.dev host-tools
 	@mkdir -p .cache/coverage
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest --timeout 600 $(OTHER_SIDE)
-	$(BIN)/coverage run -m pytest --timeout 600 $(OTHER_SIDE) --ignore tests/welcome -m "host or prometheus or browser"
+	$(BIN)/coverage run -m pytest --timeout 600 $(OTHER_SIDE) --ignore tests/welcome -m "host or prometheus or browser or embedded"
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --fail-under 90
 

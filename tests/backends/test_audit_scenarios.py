@@ -63,7 +63,7 @@ def the_record_is_whole_across_a_change(machine: Machine, sink: str) -> None:
     assert (other.returncode, "0123456789abc" in other.stdout) == (ExitCode.VIOLATED, True)
 
 
-@pytest.mark.slow
+@pytest.mark.embedded
 def test_embedded(smollm2: Path) -> None:
     """In a file: there is no journal."""
     port = free_port()

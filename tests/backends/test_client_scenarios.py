@@ -99,7 +99,7 @@ def keys_and_limits_change_while_it_serves(machine: Machine, *, restarts_for_sec
     assert (last["pid"] != before["pid"]) == restarts_for_secrets
 
 
-@pytest.mark.slow
+@pytest.mark.embedded
 def test_embedded(here: Here) -> None:
     """No restart at all: secrets are files that the server reads."""
     keys_and_limits_change_while_it_serves(here, restarts_for_secrets=False)

@@ -18,7 +18,7 @@ from genesis_stack.errors import ExitCode
 from genesis_stack.modelstore.host import read_host
 from genesis_stack.process import Completed
 
-pytestmark = [pytest.mark.model, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.model, pytest.mark.embedded, pytest.mark.timeout(180)]
 
 
 class Here:

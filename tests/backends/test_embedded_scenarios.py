@@ -9,11 +9,10 @@ from pathlib import Path
 import pytest
 from ports import free_port
 
-from backends import scenarios
 from backends.here import Here
 from backends.scenarios import SCENARIOS, Machine
 
-pytestmark = [pytest.mark.model, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.model, pytest.mark.embedded, pytest.mark.timeout(180)]
 
 
 @pytest.fixture
@@ -28,18 +27,7 @@ def machine(smollm2: Path) -> Iterator[Machine]:
             here.cli("destroy", "--yes")
 
 
-ALWAYS = (
-    scenarios.a_second_apply_has_nothing_to_do,
-    scenarios.a_change_under_load_loses_no_request,
-    scenarios.a_server_that_is_not_ready_in_time_is_rolled_back,
-)
-"""The others are left to the runs that have the time."""
-PARAMETERS = [
-    pytest.param(one, id=one.__name__, marks=() if one in ALWAYS else pytest.mark.slow) for one in SCENARIOS
-]
-
-
-@pytest.mark.parametrize("scenario", PARAMETERS)
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
 def test_embedded(scenario: Callable[[Machine], None], machine: Machine) -> None:
     """Each scenario holds without systemd."""
     scenario(machine)

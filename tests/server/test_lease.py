@@ -40,16 +40,20 @@ def remaining(lease: Lease) -> int:
 
 def test_a_request_gives_its_place_back_once(limits: Limits) -> None:
     """However often it is released, and never one that it did not take."""
-    first, _ = begun(limits), begun(limits)
+    first, second = begun(limits), begun(limits)
     limits.lease("alice", POLICY).release()
     with pytest.raises(LimitedError) as caught:
         begun(limits)
     assert (caught.value.limit, caught.value.headers[RETRY_AFTER]) == ("concurrent", "1")
     first.release()
     first.release()
-    begun(limits)
+    third = begun(limits)
     with pytest.raises(LimitedError):
         begun(limits)
+    second.release()
+    third.release()
+    begun(limits)
+    begun(limits)
 
 
 def test_several_reservations_go_back_together(limits: Limits) -> None:

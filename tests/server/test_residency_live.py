@@ -135,7 +135,7 @@ def test_sigterm_is_clean_in_every_state(start: Start) -> None:
     """While it loads for the first time, when it is there, when it is gone, while it comes back."""
     several = [start(60) for _ in range(4)]  # at once, so that some end when the model has just come
     for loading in several:
-        loading.reaches("starting")
+        until(loading.state, "an answer")
         assert loading.end() == 0
     there, gone, coming = start(60), start(0), start(0)
     there.reaches("ready")
