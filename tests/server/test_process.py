@@ -81,6 +81,15 @@ def test_sigterm_while_it_loads_ends_at_once(loading: Program) -> None:
         assert waiting.result().headers["retry-after"] == "1"
 
 
+def test_an_engine_that_was_let_go_while_it_loaded_is_asked_for_nothing(
+    start: Callable[..., Program],
+) -> None:
+    """Its model is freed: whoever reads of it ends the process with a signal."""
+    program = start("late")
+    assert program.health() == (503, "starting")
+    assert program.end()[0] == 0
+
+
 def test_sigterm_finishes_what_runs(start: Callable[..., Program]) -> None:
     """A stream in the middle goes on to its end; then the exit code is 0."""
     program = start("slow")
