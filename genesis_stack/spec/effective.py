@@ -86,7 +86,7 @@ def laid_over(below: Part, above: Frozen | None) -> Part:
 def _one(below: Any, above: Any) -> Any:
     if isinstance(below, Frozen) and isinstance(above, Frozen):
         return laid_over(below, above)
-    if isinstance(below, dict) and isinstance(above, dict):
+    if isinstance(above, dict):
         return below | above
     return above
 

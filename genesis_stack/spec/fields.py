@@ -33,8 +33,7 @@ class Pattern:
         """Return `value`, or raise the error that names what was wanted."""
         if re.fullmatch(self.regex.removeprefix("^").removesuffix("$"), value):
             return value
-        context = {"wanted": self.what} | ({"hint": self.hint} if self.hint else {})
-        raise PydanticCustomError("pattern", "must be {wanted}", context)
+        raise PydanticCustomError("pattern", "must be {wanted}", {"wanted": self.what, "hint": self.hint})
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> core_schema.CoreSchema:
         return core_schema.no_info_after_validator_function(self.check, handler(source))

@@ -85,7 +85,7 @@ def did_you_mean(given: str, known: Iterable[str]) -> str | None:
     choices = sorted(known)
     if not choices:
         return None
-    close = difflib.get_close_matches(given, choices, n=1, cutoff=0.6) if len(given) <= _LONGEST_GUESS else []
+    close = difflib.get_close_matches(given, choices) if len(given) <= _LONGEST_GUESS else []
     if close:
         return f"did you mean {close[0]}?"
     listed = ", ".join(choices[:25])

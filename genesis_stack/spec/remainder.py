@@ -30,10 +30,7 @@ def remainder(content: Any, error: ValidationError) -> Stack | None:
 
 
 def _culprits(error: ValidationError, content: Any) -> frozenset[Path]:
-    return frozenset(
-        _present(detail["loc"], content)
-        for detail in error.errors(include_url=False, include_context=False, include_input=False)
-    )
+    return frozenset(_present(detail["loc"], content) for detail in error.errors(include_url=False))
 
 
 def _present(location: Path, content: Any) -> Path:

@@ -39,7 +39,7 @@ class _StackSchema(GenerateJsonSchema):
 
 def stack_schema() -> dict[str, Any]:
     """The schema as data."""
-    body = Stack.model_json_schema(by_alias=True, schema_generator=_StackSchema)
+    body = Stack.model_json_schema(schema_generator=_StackSchema)
     head = {
         "$schema": GenerateJsonSchema.schema_dialect,
         "$id": "urn:genesis-stack:schema:v1",
@@ -50,4 +50,4 @@ def stack_schema() -> dict[str, Any]:
 
 def schema_text() -> str:
     """The schema as it is committed and printed."""
-    return json.dumps(stack_schema(), indent=2, ensure_ascii=False) + "\n"
+    return json.dumps(stack_schema(), indent=2) + "\n"

@@ -46,9 +46,9 @@ _MEANINGS: Final = (
 
 def explain(error: yaml.YAMLError, source: Source) -> list[Problem]:
     """The problems behind one parser error: tabs at every line that has them, anything else where it is."""
-    mark = getattr(error, "problem_mark", None)
-    if mark is None:
+    if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
         return [Problem(source.name, 1, 1, "", f"is not YAML: {error}")]
+    mark = error.problem_mark
     lines = source.text.splitlines() or [""]
     tabs = [number for number, line in enumerate(lines, 1) if re.match(r" *\t+ *[^\s#]", line)]
     if mark.line + 1 in tabs:
@@ -57,10 +57,10 @@ def explain(error: yaml.YAMLError, source: Source) -> list[Problem]:
             Problem(source.name, number, column, "", "a tab indents this line", "use spaces")
             for number, column in columns.items()
         ]
-    said = str(getattr(error, "problem", None) or error)
+    said = str(error.problem)
     meaning, remedy = next(((means, do) for words, means, do in _MEANINGS if words in said), (said, None))
     if "is not closed" in meaning:
-        mark = getattr(error, "context_mark", None) or mark
+        mark = error.context_mark or mark
     line = min(mark.line + 1, len(lines))
     column = mark.column + 1 if line == mark.line + 1 else len(lines[-1]) + 1
     hint = f"{remedy}; {_REST}" if remedy else _REST

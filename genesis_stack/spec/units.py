@@ -113,8 +113,7 @@ def _size_hint(value: object) -> str | None:
 
 
 def _refusal(wanted: str, hint: str | None = None) -> PydanticCustomError:
-    context = {"wanted": wanted} | ({"hint": hint} if hint else {})
-    return PydanticCustomError("quantity", "must be {wanted}", context)
+    return PydanticCustomError("quantity", "must be {wanted}", {"wanted": wanted, "hint": hint})
 
 
 ByteSize = Annotated[

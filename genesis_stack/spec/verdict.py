@@ -61,10 +61,9 @@ def problem_of(detail: ErrorDetails, document: Document, root: type[BaseModel]) 
 
 
 def _missing(path: Path, document: Document, root: type[BaseModel]) -> Problem:
-    fields = fields_at(path[:-1], root)
-    description = fields[str(path[-1])].description if str(path[-1]) in fields else None
     mark = document.positions.of_key(path[:-1])
-    return Problem(document.name, mark.line, mark.column, show_path(path), "is required", description)
+    hint = _description(path, root)
+    return Problem(document.name, mark.line, mark.column, show_path(path), "is required", hint)
 
 
 def _unknown(path: Path, document: Document, root: type[BaseModel]) -> Problem:
@@ -154,9 +153,7 @@ def _inside(model: Any, part: str | int) -> Any:
 
 
 def _bare(annotation: Any) -> Any:
-    """The type without Annotated and Optional around it."""
-    if hasattr(annotation, "__metadata__"):
-        return _bare(annotation.__origin__)
+    """The type without Optional around it."""
     if get_origin(annotation) in {Union, types.UnionType}:
-        return next((_bare(choice) for choice in get_args(annotation) if choice is not type(None)), None)
+        return next(choice for choice in get_args(annotation) if choice is not type(None))
     return annotation

@@ -12,6 +12,7 @@ from genesis_stack.layout import Layout
 from genesis_stack.protocol.serve_config import FileRef
 from genesis_stack.render import ResolvedModel
 from genesis_stack.render.serve import serve_config
+from genesis_stack.spec.fields import MOST_THREADS
 from genesis_stack.spec.load import loads
 from genesis_stack.spec.model import Stack
 from genesis_stack.spec.problems import InvalidStackError, Path, show_path
@@ -55,6 +56,14 @@ def test_a_number_that_a_stack_may_hold_is_one_that_a_server_takes(path: Path) -
         model = stack.models["a"]
         files = ResolvedModel.of(model, lambda file: FileRef(path="/x", sha256=file.sha256, size=file.size))
         assert serve_config(stack, "a", files, Layout.system()).model == "a"
+
+
+@pytest.mark.parametrize("number", ["auto", 1, MOST_THREADS])
+def test_as_many_threads_as_are_told_to_be_allowed(number: object) -> None:
+    """The refusal of one more names the same number."""
+    path: Path = ("models", "a", "engine", "threads")
+    stack = Stack.model_validate(with_value(path, number))
+    assert stack.models["a"].engine.threads == number
 
 
 @pytest.mark.parametrize(("key", "value"), [("limits.drain_timeout", "0s"), ("weights.size", 0)])

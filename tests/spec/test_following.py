@@ -34,6 +34,15 @@ def test_a_section_that_cannot_be_read_is_told_at_its_lines(text: str, places: s
     assert {problem.file for problem in caught.value.problems} == {"the stack in force"}
 
 
+def test_a_mistyped_key_of_the_section_is_guessed() -> None:
+    """As in a stack that is read whole."""
+    with pytest.raises(InvalidStackError) as caught:
+        gitops_of(f"{UNKNOWN}gitops: {{repository: 'https://git.example/s.git', brunch: main}}\n", "it")
+    assert [problem.hint for problem in caught.value.problems if "brunch" in problem.path] == [
+        "did you mean branch?"
+    ]
+
+
 def test_what_no_file_holds_is_told_too() -> None:
     """Half a surrogate pair, which a stored text may have."""
     with pytest.raises(InvalidStackError, match="UTF-8"):

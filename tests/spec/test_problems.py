@@ -52,5 +52,7 @@ def test_the_nearest_name_is_guessed_or_all_are_listed() -> None:
     assert did_you_mean("q", names[:25]) == f"choose from: {', '.join(names[:25])}"
     assert did_you_mean("q", names) == f"choose from: {', '.join(names[:25])}, …"
     assert did_you_mean("anything", []) is None
+    longest = "t" * 64
+    assert did_you_mean(longest, [f"{longest}s"]) == f"did you mean {longest}s?"
     long = "threads" * 10
     assert did_you_mean(long, [f"{long}x"]) == f"choose from: {long}x"

@@ -41,6 +41,20 @@ def test_a_limit_has_the_unit_it_is_written_in_and_survives_a_dump(written: obje
     assert Stack.model_validate_json(stack.model_dump_json()) == stack
 
 
+@pytest.mark.parametrize(
+    ("limit", "written"),
+    [
+        (Threshold(0.25, "seconds"), "250ms"),
+        (Threshold(0.0005, "seconds"), "0.5ms"),
+        (Threshold(0.2, "fraction"), "20%"),
+        (Threshold(0.002, "fraction"), "0.2%"),
+    ],
+)
+def test_a_dumped_limit_has_no_idle_digits(limit: Threshold, written: str) -> None:
+    """A dump is for people too."""
+    assert limit.written() == written
+
+
 @pytest.mark.parametrize("written", ["true", MOST * 2, -MOST * 2, "10", "a lot", "[1]", "101%"])
 def test_what_is_no_limit_is_refused_where_it_stands(written: object) -> None:
     """A truth value is no number, though Python takes it for one."""
