@@ -78,15 +78,20 @@ def show_text(text: str) -> str:
     return '"' + "".join(char if char.isprintable() else ascii(char)[1:-1] for char in cut) + '"'
 
 
-def did_you_mean(given: str, known: Iterable[str]) -> str | None:
-    """A hint that names what was probably meant, or else all there is to choose from."""
+def guess(given: str, known: Iterable[str]) -> str | None:
+    """A hint that names what was probably meant, if anything comes near."""
     import difflib
 
+    close = difflib.get_close_matches(given, sorted(known)) if len(given) <= _LONGEST_GUESS else []
+    return f"did you mean {close[0]}?" if close else None
+
+
+def did_you_mean(given: str, known: Iterable[str]) -> str | None:
+    """A hint that names what was probably meant, or else all there is to choose from."""
     choices = sorted(known)
     if not choices:
         return None
-    close = difflib.get_close_matches(given, choices) if len(given) <= _LONGEST_GUESS else []
-    if close:
-        return f"did you mean {close[0]}?"
+    if hint := guess(given, choices):
+        return hint
     listed = ", ".join(choices[:25])
     return f"choose from: {listed}" + (", …" if len(choices) > 25 else "")  # noqa: PLR2004 -- a line or two

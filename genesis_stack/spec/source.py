@@ -21,13 +21,14 @@ _UNPRINTABLE: Final = re.compile(
 )
 _BIDI: Final = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
-_REASONS: Final = {
+_REASONS: Final[dict[int | None, tuple[str, str | None]]] = {
     errno.ENOENT: (
         "no such file",
         "give the path of a stack, or let `genesis-stack init` write one",
     ),
     errno.EACCES: ("permission denied", "make it readable for the user who runs this"),
     errno.EISDIR: ("is a directory", "give the file in it"),
+    errno.EINVAL: ("is no regular file", "give a file of its own"),
     errno.ENAMETOOLONG: ("the name is too long", None),
     errno.ELOOP: ("its symbolic links lead in a circle", None),
     errno.ENOTDIR: ("a part of its path is no directory", None),
@@ -53,7 +54,7 @@ def read(path: str | Path) -> Source:
     try:
         data = _bounded(name)
     except OSError as error:
-        what, hint = _REASONS.get(error.errno or 0, (error.strerror or str(error), None))
+        what, hint = _REASONS.get(error.errno, (str(error.strerror), None))
         raise InvalidStackError([Problem(_printable(name), 0, 0, "", what, hint)]) from None
     except ValueError:  # NUL in the path
         raise InvalidStackError([Problem(_printable(name), 0, 0, "", "no such file")]) from None
@@ -94,10 +95,8 @@ def _bounded(name: str) -> bytes:
     descriptor = os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with open(descriptor, "rb") as file:  # noqa: PTH123 -- a descriptor, not a path
         mode = os.fstat(descriptor).st_mode
-        if stat.S_ISDIR(mode):
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         if not stat.S_ISREG(mode):
-            raise OSError(errno.EINVAL, "is no regular file")
+            raise OSError(errno.EISDIR if stat.S_ISDIR(mode) else errno.EINVAL, "is no regular file")
         return file.read(MOST_BYTES + 1)
 
 

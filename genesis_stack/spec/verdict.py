@@ -12,7 +12,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from genesis_stack.spec.document import Document
-from genesis_stack.spec.problems import Path, Problem, did_you_mean, show_path, show_text
+from genesis_stack.spec.problems import Path, Problem, did_you_mean, guess, show_path, show_text
 
 _SENTENCES: Final = {
     "int_type": "must be a whole number",
@@ -46,13 +46,12 @@ def problems_of(
 
 
 def problem_of(detail: ErrorDetails, document: Document, root: type[BaseModel]) -> tuple[Path, Problem]:
-    """One problem with the path it is about; of a missing key, that of the mapping it is missing in."""
+    """One problem with the path it is about."""
     path = detail["loc"]
     is_key = path[-1:] == (_KEY,) and document.positions.known(path) != path  # a key may also be called that
-    path = path[:-1] if is_key else path
     match detail["type"]:
         case "missing":
-            return path[:-1], _missing(path, document, root)
+            return path, _missing(path, document, root)
         case "extra_forbidden":
             return path, _unknown(path, document, root)
         case _:
@@ -82,13 +81,12 @@ def _wrong(
         choices = re.findall(r"'([^']*)'", context["expected"])
         listed = " or ".join(filter(None, (", ".join(choices[:-1]), choices[-1])))
         what = f"must be {listed}" + _given(given, shown=True)
-        hint = did_you_mean(given, choices) if isinstance(given, str) and len(choices) > 1 else None
-        hint = hint if hint and hint.startswith("did") else None
+        hint = guess(given, choices) if isinstance(given, str) else None
     elif sentence := _SENTENCES.get(detail["type"]):
-        what = sentence.format_map(context) + _given(given, shown=False)
+        what = sentence.format_map(context) + _given(given)
         hint = hint or _quotes(detail["type"], given)
     else:
-        what = detail["msg"] + _given(given, shown=False)
+        what = detail["msg"] + _given(given)
     mark = document.positions.of_key(path) if is_key else document.positions.of_value(path)
     hint = hint or _description(path, root)
     return Problem(document.name, mark.line, mark.column, show_path(path), what, hint)
@@ -102,7 +100,7 @@ def _description(path: Path, root: type[BaseModel]) -> str | None:
     return fields[str(path[-1])].description if path[-1] in fields else _description(path[:-1], root)
 
 
-def _given(value: object, *, shown: bool) -> str:
+def _given(value: object, *, shown: bool = False) -> str:
     """What stands there instead; texts only where nobody could have written a secret."""
     match value:
         case None:

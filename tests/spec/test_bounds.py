@@ -17,7 +17,7 @@ from genesis_stack.spec.load import loads
 from genesis_stack.spec.model import Stack
 from genesis_stack.spec.problems import InvalidStackError, Path, show_path
 from genesis_stack.spec.verdict import fields_at
-from spec.stacks import DIGEST, small
+from spec.stacks import DIGEST, small, with_lines
 
 NUMBERS = (0, 1, 2, 63, 64, 10**6, 2**31, 2**62, 5e-324, 1e-9, 0.5, 1.0, 1e9)
 
@@ -74,3 +74,9 @@ def test_nothing_is_no_time_to_drain_and_no_file(key: str, value: object) -> Non
         loads(yaml.safe_dump(with_value(path, value)))
     told = {problem.path: problem.what for problem in caught.value.problems}
     assert "more than 0" in told[f"models.a.{key}"]
+
+
+def test_a_first_token_may_be_the_last() -> None:
+    """An answer of one token has both at the same time."""
+    stack = loads(with_lines("    slo: {ttft_p95: 2s, latency_p95: 2s}\n"))
+    assert stack.models["a"].slo.ttft_p95 == 2

@@ -41,6 +41,7 @@ def test_a_host_changes_only_what_it_overrides() -> None:
     assert (model.port, model.engine.parallel, model.engine.context) == (8005, 1, 2048)
     assert (model.budget.memory, model.budget.cpus) == (512 * 2**20, 2.0)
     assert tiny.defaults.reserve == 256 * 2**20
+    assert big.defaults == stack.defaults
 
 
 @pytest.mark.parametrize(
@@ -86,6 +87,14 @@ def test_a_gateway_runs_where_it_is_declared_and_stands_before_all_hosts() -> No
     }
     assert ports == {"one": {"a": 8000}, "two": {"a": 8005}}
     assert gateway_on(on_host(stack, "one"), "two") == placed
+
+
+def test_a_port_of_the_gateway_is_free_where_no_gateway_is() -> None:
+    """Ports are a matter of one host."""
+    moved = "overrides: {a: {port: 9000}}"
+    hosts = f"hosts: {{one: {{listen: 192.0.2.1}}, two: {{listen: 192.0.2.2, {moved}}}}}\n"
+    stack = loads(with_lines(hosts + HEARD + "gateway: {port: 9000, hosts: [one]}\n"))
+    assert on_host(stack, "two").models["a"].port == 9000
 
 
 def test_without_hosts_the_gateway_is_this_machines() -> None:

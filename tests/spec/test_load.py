@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genesis_stack.errors import ExitCode
+from genesis_stack.spec.document import MOST_VALUES
 from genesis_stack.spec.load import load, loads
 from genesis_stack.spec.model import Stack
 from genesis_stack.spec.problems import MOST_PROBLEMS, InvalidStackError, Problem
@@ -154,6 +155,29 @@ def test_bytes_that_are_no_stack_are_refused_where_they_go_wrong(data: bytes, li
     assert well_told(caught.value.problems, "it")
     assert "None" not in str(caught.value)
     assert (caught.value.problems[0].line, caught.value.problems[0].column) == (line, column)
+
+
+def test_a_file_of_too_many_values_says_how_many_are_allowed() -> None:
+    """The number is that of the first value too many."""
+    with pytest.raises(InvalidStackError) as caught:
+        loads("a:\n" + "- x\n" * MOST_VALUES)
+    assert f"number {MOST_VALUES + 1}:" in caught.value.problems[0].what
+    assert caught.value.problems[0].line == MOST_VALUES
+
+
+def test_half_a_surrogate_pair_is_told_at_its_line() -> None:
+    """A text in memory may hold what no file does."""
+    with pytest.raises(InvalidStackError) as caught:
+        loads("name: a\nb: \ud800\n")
+    assert [(problem.line, problem.column) for problem in caught.value.problems] == [(2, 4)]
+
+
+def test_the_bound_holds_for_problems_of_every_kind_together() -> None:
+    """Those of values come first, then those between values."""
+    wrong = "".join(f"wrong_{number}: x\n" for number in range(MOST_PROBLEMS))
+    with pytest.raises(InvalidStackError) as caught:
+        loads(with_lines(f"    listen: 192.0.2.1\n{wrong}"))
+    assert len(caught.value.problems) == MOST_PROBLEMS
 
 
 @pytest.mark.parametrize("mistake", ["wrong_{}: x\n", "no: {}\n", "alerts_{}: *x\n"])

@@ -63,8 +63,10 @@ def test_what_is_no_version_is_told_at_its_line(word: str) -> None:
 
 def test_what_is_no_stack_has_no_version() -> None:
     """It is told as `validate` tells it."""
-    with pytest.raises(InvalidStackError):
-        migrated(Source("stack.yaml", "- a list\n"), STEPS, V2)
+    for text in ("", "- a list\n"):
+        with pytest.raises(InvalidStackError) as caught:
+            migrated(Source("stack.yaml", text), STEPS, V2)
+        assert [(problem.line, problem.column) for problem in caught.value.problems] == [(1, 1)]
 
 
 def test_a_key_that_is_not_there_is_not_renamed() -> None:
@@ -81,7 +83,13 @@ def test_a_stack_of_a_newer_version_says_what_to_update_and_no_more() -> None:
         with pytest.raises(InvalidStackError) as caught:
             read(text)
         (problem,) = caught.value.problems
-        assert (problem.line, problem.hint) == (1, "update genesis-stack")
+        assert (problem.file, problem.line, problem.column, problem.path) == (
+            "stack.yaml",
+            1,
+            14,
+            "api_version",
+        )
+        assert problem.hint == "update genesis-stack"
         assert "reads up to genesis.stack/v1" in problem.what
 
 
@@ -104,8 +112,12 @@ def call(*words: str | Path) -> Result:
 def test_the_verb_rewrites_the_file_once(older: Path) -> None:
     """--check tells and leaves it; then it is written; then there is nothing to do."""
     before = older.read_text()
-    with pytest.raises(InvalidStackError, match="run `genesis-stack migrate"):
+    with pytest.raises(InvalidStackError) as caught:
         load(older)
+    (problem,) = caught.value.problems
+    assert (problem.file, problem.line, problem.column, problem.path) == (str(older), 1, 14, "api_version")
+    assert "genesis.stack/v0" in problem.what
+    assert problem.hint == f"run `genesis-stack migrate {older}`"
     checked = call(older, "--check")
     assert checked.return_value == ExitCode.CHANGES
     assert "+name: small # old" in checked.stdout

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from genesis_stack.spec.problems import InvalidStackError, Problem
+from genesis_stack.spec.problems import MOST_PROBLEMS, InvalidStackError, Problem
 from genesis_stack.spec.source import MOST_BYTES, locate, read
 
 
@@ -25,7 +25,7 @@ def test_a_file_of_the_greatest_size_is_read_whole(tmp_path: Path) -> None:
     path.write_text("#" * MOST_BYTES)
     assert len(read(path).text) == MOST_BYTES
     path.write_text("#" * (MOST_BYTES + 1))
-    assert "larger" in refusal(path).what
+    assert "larger than 1024 KiB" in refusal(path).what
     os.truncate(path, 2**40)
     assert "larger" in refusal(path).what
 
@@ -36,7 +36,7 @@ def test_what_cannot_be_read_is_told_without_a_line_and_with_a_reason(tmp_path: 
     os.mkfifo(tmp_path / "pipe")
     told = {
         "a stack": refusal(tmp_path / "missing\x1b.yaml"),
-        "directory": refusal(tmp_path),
+        "give the file in it": refusal(tmp_path),
         "regular": refusal(tmp_path / "pipe"),
         "circle": refusal(tmp_path / "circle"),
         "too long": refusal(tmp_path / ("x" * 300)),
@@ -61,6 +61,15 @@ def test_characters_are_located_by_line_and_column() -> None:
         (4, 2),
     ]
     assert locate("ab", 1) == (1, 2)
+
+
+def test_a_file_full_of_what_cannot_be_seen_is_told_within_bounds(tmp_path: Path) -> None:
+    """The error stays one that can be read."""
+    path = tmp_path / "stack.yaml"
+    path.write_text("\x07" * (MOST_PROBLEMS + 1))
+    with pytest.raises(InvalidStackError) as caught:
+        read(path)
+    assert len(caught.value.problems) == MOST_PROBLEMS
 
 
 @pytest.mark.parametrize(("char", "words"), [("\x07", "control"), ("\u202e", "direction")])

@@ -82,7 +82,7 @@ def _files(model: Model) -> Iterator[Finding]:
             continue
         if not file.source.startswith("hf://"):
             yield Finding((*place, "revision"), "only an hf:// source has revisions", "remove it")
-        elif "@" in file.source and file.source.rpartition("@")[2] != file.revision:
+        elif "@" in file.source and not file.source.endswith(f"@{file.revision}"):
             yield Finding((*place, "revision"), "differs from the one after @ in source", "keep one of them")
 
 
