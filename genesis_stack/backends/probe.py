@@ -8,10 +8,10 @@ import ssl
 from typing import Final
 
 from genesis_stack.backends.interface import Health, Service
+from genesis_stack.spec.addresses import from_here
 
 REQUEST_SECONDS: Final = 2.0
 """Patience with one answer; behind a server that is not there yet we wait in its backlog."""
-ANY_ADDRESS: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 -- where to reach such a listener
 
 
 def ask(service: Service) -> Health:
@@ -38,7 +38,7 @@ def connect(service: Service) -> http.client.HTTPConnection:
 
     Over TLS the certificate is not verified: the digests in the answer say who gave it.
     """
-    host = ANY_ADDRESS.get(service.host, service.host)
+    host = from_here(service.host)
     if not service.tls:
         return http.client.HTTPConnection(host, service.port, timeout=REQUEST_SECONDS)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

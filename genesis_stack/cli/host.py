@@ -112,12 +112,10 @@ def model_address(host: Host, model: str | None) -> tuple[str, str]:
     Raises:
         GenesisError: there is no such model, or there are several to choose from.
     """
-    from genesis_stack.backends.probe import ANY_ADDRESS
+    from genesis_stack.spec.addresses import authority, from_here
 
     generations = host.transaction.generations
     services = generations.load(generations.current()).services
     model = chosen(model, services)
     service = services[model]
-    address = ANY_ADDRESS.get(service.host, service.host)
-    shown = f"[{address}]" if ":" in address else address
-    return model, f"{'https' if service.tls else 'http'}://{shown}:{service.port}"
+    return model, f"{'https' if service.tls else 'http'}://{authority(from_here(service.host), service.port)}"

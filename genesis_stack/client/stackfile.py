@@ -7,17 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from genesis_stack.client.config import Endpoint, LocalLLMConfig
 from genesis_stack.client.errors import ConfigurationError
 from genesis_stack.errors import GenesisError
+from genesis_stack.spec.addresses import authority, from_here, is_everywhere
 from genesis_stack.spec.effective import gateway_on, hosts_of, name_of, on_host
 from genesis_stack.spec.http import Gateway
 from genesis_stack.spec.load import load
 from genesis_stack.spec.model import Model, Stack
-
-_ANYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 -- where to connect to instead
 
 
 def config_from_stack(
@@ -83,5 +82,5 @@ def _endpoint(url: str, name: str, model: Model) -> Endpoint:
 
 def _url(scheme: str, address: str, port: int, name: str | None) -> str:
     """Where to connect: the address that is listened on, or its host's name if that is every address."""
-    host = name or _ANYWHERE[address] if address in _ANYWHERE else address
-    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+    host = name if name is not None and is_everywhere(address) else from_here(address)
+    return f"{scheme}://{authority(host, port)}"

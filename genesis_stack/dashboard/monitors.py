@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from genesis_stack.dashboard.asking import UnansweredError, get_json
-from genesis_stack.render.monitoring.prometheus import address
+from genesis_stack.spec.addresses import authority
 from genesis_stack.spec.model import Stack
 
 if TYPE_CHECKING:
@@ -61,9 +61,9 @@ class Monitors:
         prometheus, alertmanager = stack.monitoring.prometheus, stack.monitoring.alertmanager
         first = second = None
         if prometheus is not None and prometheus.mode == "managed":
-            first = f"http://{address(prometheus.listen, prometheus.port)}"
+            first = f"http://{authority(prometheus.listen, prometheus.port)}"
         if alertmanager is not None:
-            managed = f"http://{address(alertmanager.listen, alertmanager.port)}"
+            managed = f"http://{authority(alertmanager.listen, alertmanager.port)}"
             second = managed if alertmanager.mode == "managed" else alertmanager.url
         return cls(first, second)
 

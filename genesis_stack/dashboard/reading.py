@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from genesis_stack.backends import Health, Service
-from genesis_stack.backends.probe import ANY_ADDRESS
 from genesis_stack.dashboard.asking import UnansweredError, get_json, get_text
 from genesis_stack.dashboard.exposition import Exposition, Histogram
+from genesis_stack.spec.addresses import authority, from_here
 
 if TYPE_CHECKING:
     import httpx
@@ -48,8 +48,7 @@ class Reading:
 
 def base_url(service: Service) -> str:
     """Where a server of this host is reached."""
-    host = ANY_ADDRESS.get(service.host, service.host)
-    return f"{'https' if service.tls else 'http'}://{f'[{host}]' if ':' in host else host}:{service.port}"
+    return f"{'https' if service.tls else 'http'}://{authority(from_here(service.host), service.port)}"
 
 
 async def look(http: httpx.AsyncClient, url: str) -> Reading:

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from genesis_stack.backends.probe import ANY_ADDRESS
 from genesis_stack.errors import GenesisError
 from genesis_stack.gitops.repository import Repository, RepositoryError
 from genesis_stack.reconcile.transaction import Prove
+from genesis_stack.spec.addresses import from_here
 from genesis_stack.spec.effective import hosts_of, name_of
 from genesis_stack.spec.model import Stack
 
@@ -66,7 +66,7 @@ def _gateways(stack: Stack, here: str | None) -> Iterator[tuple[str, int]]:
         return
     for host in gateway.hosts or hosts_of(stack):
         if host is None or host == here:
-            yield ANY_ADDRESS.get(gateway.listen, gateway.listen), gateway.port
+            yield from_here(gateway.listen), gateway.port
         else:
             yield name_of(stack, host), gateway.port
 

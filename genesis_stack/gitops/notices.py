@@ -15,11 +15,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from genesis_stack import durable
-from genesis_stack.backends.probe import ANY_ADDRESS
 from genesis_stack.gitops.record import Files, Notice, Pending, Record
 from genesis_stack.layout import Layout
 from genesis_stack.render.monitoring.alertmanager import REVISION
-from genesis_stack.render.monitoring.prometheus import address
+from genesis_stack.spec.addresses import authority
 from genesis_stack.spec.gitops import GitOps
 from genesis_stack.spec.model import Stack
 from genesis_stack.spec.monitoring import Webhook
@@ -101,7 +100,7 @@ def _alertmanager(stack: Stack) -> str | None:
     if declared is None:
         return None
     if declared.mode == "managed":
-        base = f"http://{address(ANY_ADDRESS.get(declared.listen, declared.listen), declared.port)}"
+        base = f"http://{authority(declared.listen, declared.port)}"
     elif declared.url is None:
         return None
     else:

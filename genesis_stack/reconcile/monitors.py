@@ -10,9 +10,10 @@ from pathlib import PurePosixPath
 from typing import Final
 
 from genesis_stack.backends import Backend, Desired, Monitor, ObservedService, Phase, Reader
-from genesis_stack.backends.probe import ANY_ADDRESS, REQUEST_SECONDS
+from genesis_stack.backends.probe import REQUEST_SECONDS
 from genesis_stack.errors import GenesisError
 from genesis_stack.reconcile.steps import Action, Step
+from genesis_stack.spec.addresses import from_here
 
 ABSENT: Final = ObservedService(Phase.ABSENT)
 RUNS: Final = frozenset({Phase.RUNNING, Phase.STARTING})
@@ -118,7 +119,7 @@ def loaded(metrics: Mapping[str, float] | None, since: float) -> bool:
 
 def read(monitor: Monitor) -> dict[str, float] | None:
     """Its own metrics without labels; None while it does not answer."""
-    host, port = ANY_ADDRESS.get(monitor.host, monitor.host), monitor.port
+    host, port = from_here(monitor.host), monitor.port
     if monitor.metrics_port is not None:
         host, port = "127.0.0.1", monitor.metrics_port
     connection = http.client.HTTPConnection(host, port, timeout=REQUEST_SECONDS)

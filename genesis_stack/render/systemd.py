@@ -26,6 +26,7 @@ from genesis_stack.render.monitoring.units import monitor_unit, secret_file
 from genesis_stack.render.programs import programs
 from genesis_stack.render.serve import config_file, config_path, group_path
 from genesis_stack.render.unitfile import Directive, Section, exec_word, literal, path_word, seconds, unit
+from genesis_stack.spec.addresses import authority
 from genesis_stack.spec.model import Model, Stack
 
 UNITS: Final = PurePosixPath("/etc/systemd/system")
@@ -169,7 +170,7 @@ class _Server:
         listening = (
             Directive(
                 "ListenStream",
-                f"[{host}]:{self.model.port}" if ":" in host else f"{host}:{self.model.port}",
+                authority(host, self.model.port),
             ),
             Directive("Backlog", str(BACKLOG), "clients wait here while the server starts"),
             Directive("NoDelay", "yes", "tokens leave one by one"),

@@ -37,7 +37,9 @@ class Prometheus(Frozen):
         description="managed runs Debian's prometheus as a hardened unit of the stack; external writes "
         "scrape and rule files for one that runs already.",
     )
-    listen: Address = Field(default="127.0.0.1", description="Address of the managed server.")
+    listen: Address = Field(
+        default="127.0.0.1", description="Loopback address of the managed server, which asks for no key."
+    )
     port: Port = Field(default=9090, description="Port of the managed server.")
     scrape_interval: Duration = Field(default=15.0, ge=1, description="How often the models are scraped.")
     retention: Duration = Field(default=15 * 86_400.0, gt=0, description="How long samples are kept.")
@@ -115,7 +117,9 @@ class Alertmanager(Frozen):
         description="managed runs Debian's prometheus-alertmanager as a hardened unit of the stack; external "
         "sends to one that runs already.",
     )
-    listen: Address = Field(default="127.0.0.1", description="Address of the managed server.")
+    listen: Address = Field(
+        default="127.0.0.1", description="Loopback address of the managed server, which asks for no key."
+    )
     port: Port = Field(default=9093, description="Port of the managed server.")
     url: Url | None = Field(default=None, description="external: where it listens.")
     memory: ByteSize = Field(default=128 * 1024**2, gt=0, description="Most memory of the managed server.")

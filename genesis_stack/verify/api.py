@@ -9,10 +9,10 @@ from http import HTTPStatus
 from pathlib import PurePosixPath
 from typing import Any, Final, Literal
 
-from genesis_stack.backends.probe import ANY_ADDRESS
 from genesis_stack.layout import Layout
 from genesis_stack.protocol.access import KEYS_FILE
 from genesis_stack.render.access import access_directory
+from genesis_stack.spec.addresses import from_here
 from genesis_stack.spec.model import Stack
 from genesis_stack.verify.remote import Remote
 
@@ -88,9 +88,7 @@ def requests_to(stack: Stack, model: str) -> dict[str, Request]:
     """Everything one model is asked, by name; what uses up the client's minute comes last."""
     one = stack.models[model]
     listen = one.listen or stack.defaults.listen
-    start = Request(
-        ANY_ADDRESS.get(listen, listen), one.port, CHAT, headers=JSON, tls=stack.http.tls is not None
-    )
+    start = Request(from_here(listen), one.port, CHAT, headers=JSON, tls=stack.http.tls is not None)
     hello = replace(start, body=_chat(model, "Say hello."))
     found = {
         "health": replace(start, path="/health", method="GET", headers={}, shows="nothing"),

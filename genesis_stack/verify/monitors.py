@@ -9,7 +9,6 @@ from typing import Any, Final
 
 import yaml
 
-from genesis_stack.backends.probe import ANY_ADDRESS
 from genesis_stack.render.monitoring.alertmanager import alertmanager_document
 from genesis_stack.render.monitoring.prometheus import exporter_target, server_targets
 from genesis_stack.render.monitoring.rules import all_rules
@@ -51,8 +50,7 @@ def requests_to_monitors(stack: Stack) -> dict[str, Request]:
 
 def _get(listen: str, port: int) -> Any:
     def request(path: str) -> Request:
-        address = ANY_ADDRESS.get(listen, listen)
-        return Request(address, port, path, method="GET", shows="nothing", kept=LONGEST)
+        return Request(listen, port, path, method="GET", shows="nothing", kept=LONGEST)
 
     return request
 

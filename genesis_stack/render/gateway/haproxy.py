@@ -19,6 +19,7 @@ from genesis_stack.render.http import (
     RECEIVE_TIMEOUT,
     WRITE_TIMEOUT,
 )
+from genesis_stack.spec.addresses import authority
 from genesis_stack.spec.effective import gateway_on
 from genesis_stack.spec.http import Gateway
 from genesis_stack.spec.model import Stack
@@ -102,7 +103,7 @@ def _values(stack: Stack, gateway: Gateway, found: tuple[Route, ...]) -> dict[st
     names = ", ".join(name for route in found for name in route.names)
     return {
         "routes": found,
-        "bind": bind(gateway.listen, gateway.port),
+        "bind": authority(gateway.listen, gateway.port),
         "tls": f' ssl crt "{HANDED}/{CERTIFICATE}" alpn http/1.1' if gateway.tls else "",
         "ca": gateway.ca_secret is not None,
         "to_server": _to_server(stack, gateway),
@@ -138,11 +139,6 @@ def _values(stack: Stack, gateway: Gateway, found: tuple[Route, ...]) -> dict[st
         ),
         "models": _models(found),
     }
-
-
-def bind(host: str, port: int) -> str:
-    """Where HAProxy listens; an IPv6 address in its own form alone."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _to_server(stack: Stack, gateway: Gateway) -> str:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from genesis_stack.spec.addresses import authority, from_here, is_everywhere
 from genesis_stack.spec.effective import PlacedGateway, gateway_on, name_of
 from genesis_stack.spec.model import Model, Stack
 
-ANYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 -- where to reach such a listener
 THIS_HOST: Final = "this-host"
 """The name of the only host of a stack that names none."""
 AHEAD: Final = 2
@@ -30,7 +29,7 @@ class Replica:
     @property
     def target(self) -> str:
         """Address and port as HAProxy writes them."""
-        return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
+        return authority(self.address, self.port)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +78,6 @@ def _replica(stack: Stack, gateway: PlacedGateway, host: str | None, model: Mode
     most = min(engine.parallel * AHEAD, engine.parallel + engine.queue_requests)
     listen = model.listen or stack.defaults.listen
     if host is None or host == gateway.here:
-        return Replica(host or THIS_HOST, ANYWHERE.get(listen, listen), model.port, most, remote=False)
-    address = name_of(stack, host) if ipaddress.ip_address(listen).is_unspecified else listen
+        return Replica(host or THIS_HOST, from_here(listen), model.port, most, remote=False)
+    address = name_of(stack, host) if is_everywhere(listen) else listen
     return Replica(host, address, model.port, most, remote=True)

@@ -12,8 +12,8 @@ from genesis_stack.render.agent import AGENT, TIMER
 from genesis_stack.render.files import Runtime
 from genesis_stack.render.monitoring.alertmanager import secrets_of
 from genesis_stack.render.monitoring.files import alertmanager_path, prometheus_path, rules_path
-from genesis_stack.render.monitoring.prometheus import address
 from genesis_stack.render.monitoring.rule import span
+from genesis_stack.spec.addresses import authority
 from genesis_stack.spec.gitops import GitOps
 from genesis_stack.spec.model import Stack
 from genesis_stack.spec.monitoring import EXPORTER_MEMORY, Alertmanager, Prometheus
@@ -97,7 +97,7 @@ def _prometheus(prometheus: Prometheus, layout: Layout, kind: Kind) -> Program:
             f"--config.file={prometheus_path(layout)}",
             f"--storage.tsdb.path={data_directory(name, kind, layout)}",
             f"--storage.tsdb.retention.time={span(prometheus.retention)}",
-            f"--web.listen-address={address(prometheus.listen, prometheus.port)}",
+            f"--web.listen-address={authority(prometheus.listen, prometheus.port)}",
             f"--rules.alert.resend-delay={span(min(RESEND, RESEND_SCRAPES * prometheus.scrape_interval))}",
             "--enable-feature=exemplar-storage",  # the trace behind a latency bucket
         ),
@@ -118,7 +118,7 @@ def _alertmanager(alertmanager: Alertmanager, gitops: GitOps | None, layout: Lay
             _debian("prometheus-alertmanager", kind),
             f"--config.file={alertmanager_path(layout)}",
             f"--storage.path={data_directory(name, kind, layout)}",
-            f"--web.listen-address={address(alertmanager.listen, alertmanager.port)}",
+            f"--web.listen-address={authority(alertmanager.listen, alertmanager.port)}",
             "--cluster.listen-address=",  # no gossip: it would listen on every address
         ),
         host=alertmanager.listen,

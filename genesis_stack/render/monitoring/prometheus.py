@@ -9,13 +9,13 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from genesis_stack.render.monitoring.rule import GATEWAY_JOB, HOST_JOB, JOB, span
+from genesis_stack.spec.addresses import authority, from_here
 from genesis_stack.spec.effective import gateway_on
 from genesis_stack.spec.model import Stack
 from genesis_stack.spec.monitoring import Alertmanager, Prometheus
 
 TIMEOUT: Final = 10.0
 """Most seconds that one scrape may take: behind a server that is not there yet it waits in the backlog."""
-ANYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 -- where to reach such a listener
 
 
 def prometheus_document(stack: Stack, prometheus: Prometheus, rule_file: str) -> dict[str, Any]:
@@ -62,25 +62,19 @@ def server_targets(stack: Stack) -> Iterator[dict[str, Any]]:
     """Each model's server under its name."""
     for name, model in stack.models.items():
         listen = model.listen or stack.defaults.listen
-        yield {"targets": [address(listen, model.port)], "labels": {"model": name}}
+        yield {"targets": [authority(from_here(listen), model.port)], "labels": {"model": name}}
 
 
 def exporter_target(prometheus: Prometheus) -> str:
     """Where the exporter of this host listens."""
-    return address("127.0.0.1", prometheus.exporter_port)
+    return authority("127.0.0.1", prometheus.exporter_port)
 
 
 def gateway_targets(stack: Stack) -> Iterator[str]:
     """Where the gateway tells its metrics, on a host that runs it."""
     gateway = gateway_on(stack, None)
     if gateway is not None:
-        yield address("127.0.0.1", gateway.metrics_port)
-
-
-def address(host: str, port: int) -> str:
-    """Host and port as one word, for a listener on `host`."""
-    host = ANYWHERE.get(host, host)
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        yield authority("127.0.0.1", gateway.metrics_port)
 
 
 def _scheme(stack: Stack) -> dict[str, Any]:
@@ -90,7 +84,7 @@ def _scheme(stack: Stack) -> dict[str, Any]:
 
 def _alertmanager(alertmanager: Alertmanager) -> dict[str, Any]:
     if alertmanager.mode == "managed" or alertmanager.url is None:
-        return {"static_configs": [{"targets": [address(alertmanager.listen, alertmanager.port)]}]}
+        return {"static_configs": [{"targets": [authority(alertmanager.listen, alertmanager.port)]}]}
     scheme, _, rest = alertmanager.url.partition("://")
     host, slash, path = rest.partition("/")
     port = "" if host.rpartition("]")[2].partition(":")[1] else {"http": ":80", "https": ":443"}[scheme]

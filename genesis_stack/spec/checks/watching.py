@@ -43,6 +43,7 @@ def _sandboxes(stack: Stack) -> list[Security]:
 
 def _prometheus(prometheus: Prometheus) -> Iterator[Finding]:
     path: Path = ("monitoring", "prometheus")
+    yield from _open(path, prometheus)
     if prometheus.mode == "external":
         for key in ("rules_dir", "scrape_dir"):
             if getattr(prometheus, key) is None:
@@ -51,8 +52,19 @@ def _prometheus(prometheus: Prometheus) -> Iterator[Finding]:
                 )
 
 
+def _open(path: Path, one: Prometheus | Alertmanager) -> Iterator[Finding]:
+    """Neither asks for a key: whoever reaches one reads every figure, or silences every alert."""
+    if one.mode == "managed" and not ip_address(one.listen).is_loopback:
+        yield Finding(
+            (*path, "listen"),
+            f"{one.listen} is open to other machines, and it asks nobody for a key",
+            f"listen on 127.0.0.1, and look from elsewhere through ssh -L {one.port}:127.0.0.1:{one.port}",
+        )
+
+
 def _alertmanager(alertmanager: Alertmanager, declared: Declared, notified: str | None) -> Iterator[Finding]:
     path: Path = ("monitoring", "alertmanager")
+    yield from _open(path, alertmanager)
     if alertmanager.mode == "external" and alertmanager.url is None:
         yield Finding((*path, "mode"), "an external alertmanager needs url", "say where it listens")
     if alertmanager.mode == "managed" and not declared.receivers:
