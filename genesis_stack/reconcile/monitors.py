@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import Final
 
-from genesis_stack.backends import Backend, Desired, Monitor, ObservedService, Phase, Reader
+from genesis_stack.backends import Backend, Desired, Monitor, ObservedService, Phase, Reader, samples
 from genesis_stack.backends.probe import REQUEST_SECONDS
 from genesis_stack.errors import GenesisError
 from genesis_stack.reconcile.steps import Action, Step
@@ -118,18 +118,8 @@ def loaded(metrics: Mapping[str, float] | None, since: float) -> bool:
 
 
 def read(monitor: Monitor) -> dict[str, float] | None:
-    """Its own metrics without labels; None while it does not answer."""
+    """Its own metrics; None while it does not answer."""
     host, port = from_here(monitor.host), monitor.port
     if monitor.metrics_port is not None:
         host, port = "127.0.0.1", monitor.metrics_port
-    connection = http.client.HTTPConnection(host, port, timeout=REQUEST_SECONDS)
-    try:
-        connection.request("GET", "/metrics", headers={"Connection": "close"})
-        answer = connection.getresponse()
-        text = answer.read(4 * 1024 * 1024).decode(errors="replace")
-    except (OSError, http.client.HTTPException):
-        return None
-    finally:
-        connection.close()
-    words = (line.split(" ") for line in text.splitlines() if line[:1] not in {"#", ""} and "{" not in line)
-    return {word[0]: float(word[1]) for word in words} if answer.status == http.client.OK else None
+    return samples.ask(http.client.HTTPConnection(host, port, timeout=REQUEST_SECONDS))

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from genesis_stack.backends import SERVING, Health, ObservedService, Phase, Service
+from genesis_stack.backends import SERVING, Health, ObservedService, Phase, Service, samples
 from genesis_stack.backends.probe import connect
 from genesis_stack.reconcile.apply import Host
 from genesis_stack.reconcile.drift import find_drift
@@ -90,7 +89,7 @@ def _sync(host: Host, number: int | None, *, drifted: bool) -> str:
 def _model(host: Host, service: Service, seen: ObservedService, events: Mapping[str, str]) -> ModelStatus:
     alive = seen.phase in {Phase.RUNNING, Phase.STARTING}
     answer = host.backend.health(service) if alive else Health("down")
-    metrics = read_metrics(service) if answer.serving else {}
+    metrics = (samples.ask(connect(service)) if answer.serving else None) or {}
     state = answer.status
     if answer.serving and not answer.serves(service):
         state = "another server answers"
@@ -114,29 +113,6 @@ def _model(host: Host, service: Service, seen: ObservedService, events: Mapping[
 def _mean(metrics: Mapping[str, float], histogram: str) -> float | None:
     count = metrics.get(f"{histogram}_count")
     return round(metrics[f"{histogram}_sum"] / count, 4) if count else None
-
-
-def read_metrics(service: Service) -> dict[str, float]:
-    """Every sample of `/metrics` by name, those of one name added up; empty when it does not answer."""
-    connection = connect(service)
-    found: dict[str, float] = {}
-    try:
-        connection.request("GET", "/metrics", headers={"Connection": "close"})
-        response = connection.getresponse()
-        lines = response.read(4 * 1024 * 1024).decode(errors="replace").splitlines()
-    except (OSError, http.client.HTTPException):
-        return {}
-    finally:
-        connection.close()
-    for line in lines if response.status == http.client.OK else ():
-        name, _, value = line.rpartition(" ")
-        if name and not line.startswith("#"):
-            try:
-                key = name.partition("{")[0]
-                found[key] = found.get(key, 0.0) + float(value)
-            except ValueError:
-                continue
-    return found
 
 
 def last_events(path: Path) -> dict[str, str]:

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import yaml
 
+from genesis_stack.backends.samples import totals
 from genesis_stack.render.monitoring.alertmanager import alertmanager_document
 from genesis_stack.render.monitoring.prometheus import exporter_target, server_targets
 from genesis_stack.render.monitoring.rules import all_rules
@@ -131,10 +132,5 @@ def _plain(matcher: str) -> str:
 
 
 def counted(answer: Answer, name: str) -> float:
-    """The sum of a counter in the exposition format."""
-    values = [
-        line.rsplit(" ", 1)[1]
-        for line in answer.body.splitlines()
-        if line.startswith((f"{name}{{", f"{name} "))
-    ]
-    return sum(map(float, values))
+    """The sum of a counter, 0 where there is none."""
+    return totals(answer.body).get(name, 0.0)
