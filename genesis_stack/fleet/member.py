@@ -10,7 +10,7 @@ from typing import Final, TypeVar
 from genesis_stack.errors import ExitCode, GenesisError
 from genesis_stack.fleet.ssh import AwayError
 from genesis_stack.modelstore.here import is_machine
-from genesis_stack.modelstore.host import Host
+from genesis_stack.modelstore.host import LocalHost
 from genesis_stack.spec.model import Stack
 from genesis_stack.spec.problems import did_you_mean
 
@@ -42,7 +42,7 @@ class Member:
         return self.address
 
 
-def members(stack: Stack, machine: Host) -> tuple[Member, ...]:
+def members(stack: Stack, machine: LocalHost) -> tuple[Member, ...]:
     """Every host of the stack.
 
     Raises:
@@ -59,7 +59,7 @@ def members(stack: Stack, machine: Host) -> tuple[Member, ...]:
     )
 
 
-def member(stack: Stack, name: str, machine: Host) -> Member:
+def member(stack: Stack, name: str, machine: LocalHost) -> Member:
     """The host of this name.
 
     Raises:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from genesis_stack.modelstore.host import Host
+from genesis_stack.modelstore.host import LocalHost
 from genesis_stack.modelstore.memory import Row, Shape, rows, total
 from genesis_stack.modelstore.quantity import declare_size, show_size
 from genesis_stack.protocol.kv_cells import CELL_PADDING
@@ -44,7 +44,7 @@ class HostFit:
     """The budgets' sum against the host, in bytes."""
 
     rows: tuple[Row, ...]
-    host: Host
+    host: LocalHost
 
     @property
     def needed(self) -> int:
@@ -62,7 +62,7 @@ class Fit:
     warnings: tuple[Finding, ...] = field(default=())
 
 
-def fit(stack: Stack, shapes: Mapping[str, Shape], host: Host | None) -> Fit:
+def fit(stack: Stack, shapes: Mapping[str, Shape], host: LocalHost | None) -> Fit:
     """Sum up the models of one host; `shapes` by digest, `host` None to leave the host out."""
     models = tuple(
         ModelFit(name, rows(model, shapes), model.budget.memory, model.weights.sha256 in shapes)
@@ -183,7 +183,7 @@ def _over_host(sums: HostFit, stack: Stack) -> Iterator[Finding]:
         )
 
 
-def _over_cpus(host: Host, stack: Stack) -> Iterator[Finding]:
+def _over_cpus(host: LocalHost, stack: Stack) -> Iterator[Finding]:
     cpus = sum(model.budget.cpus for model in stack.models.values())
     if cpus > host.cpus:
         yield Finding(
@@ -193,7 +193,9 @@ def _over_cpus(host: Host, stack: Stack) -> Iterator[Finding]:
         )
 
 
-def _doubts(name: str, model: Model, shapes: Mapping[str, Shape], host: Host | None) -> Iterator[Finding]:
+def _doubts(
+    name: str, model: Model, shapes: Mapping[str, Shape], host: LocalHost | None
+) -> Iterator[Finding]:
     if host is not None:
         yield from _threads(name, model.engine, host)
     shape = shapes.get(model.weights.sha256)
@@ -212,7 +214,7 @@ def _doubts(name: str, model: Model, shapes: Mapping[str, Shape], host: Host | N
         )
 
 
-def _threads(name: str, engine: EngineSettings, host: Host) -> Iterator[Finding]:
+def _threads(name: str, engine: EngineSettings, host: LocalHost) -> Iterator[Finding]:
     """Threads against the host; against the budget, the stack itself was checked when it was read."""
     for setting, count in (("threads", engine.threads), ("threads_batch", engine.threads_batch)):
         if count != "auto" and count > host.cpus:

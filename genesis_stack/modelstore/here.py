@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from genesis_stack.errors import ExitCode, GenesisError
-from genesis_stack.modelstore.host import Host
+from genesis_stack.modelstore.host import LocalHost
 from genesis_stack.spec import hosts
 from genesis_stack.spec.model import Stack
 
@@ -14,7 +14,7 @@ class NotAHostError(GenesisError):
     exit_code = ExitCode.INVALID_CONFIG
 
 
-def host_here(stack: Stack, machine: Host) -> str | None:
+def host_here(stack: Stack, machine: LocalHost) -> str | None:
     """The name of this machine in `hosts` of the stack; None for a stack that names no hosts.
 
     Raises:
@@ -40,7 +40,7 @@ def host_here(stack: Stack, machine: Host) -> str | None:
             )
 
 
-def is_machine(name: str, entry: hosts.Host, machine: Host) -> bool:
+def is_machine(name: str, entry: hosts.Host, machine: LocalHost) -> bool:
     """Whether an entry of `hosts` means this machine: by its machine id where it has one, else by its name.
 
     Names are compared as DNS does, without regard to case.

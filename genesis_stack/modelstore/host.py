@@ -12,7 +12,7 @@ from genesis_stack.errors import GenesisError
 
 
 @dataclass(frozen=True, slots=True)
-class Host:
+class LocalHost:
     """Facts of a machine; `memory` in bytes and `cpus` in cores are what may be used, limits included.
 
     `memory_source` and `cpus_source` say which limit decided.
@@ -26,7 +26,7 @@ class Host:
     machine_id: str
 
 
-def read_host(root: Path = Path("/")) -> Host:
+def read_host(root: Path = Path("/")) -> LocalHost:
     """Read the facts below `root`, which only tests change.
 
     Sources: proc_meminfo(5), cgroups(7), sched_getaffinity(2), machine-id(5).
@@ -40,7 +40,7 @@ def read_host(root: Path = Path("/")) -> Host:
     bytes_, memory_source = min(memory)
     cpus, cpus_source = min(processors)
     machine_id = _text(root / "etc/machine-id") or ""
-    return Host(bytes_, memory_source, cpus, cpus_source, os.uname().nodename, machine_id)
+    return LocalHost(bytes_, memory_source, cpus, cpus_source, os.uname().nodename, machine_id)
 
 
 def _memory_total(root: Path) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 from genesis_stack.layout import Layout
 from genesis_stack.modelstore.fit import Finding, Fit, fit
 from genesis_stack.modelstore.here import is_machine
-from genesis_stack.modelstore.host import Host
+from genesis_stack.modelstore.host import LocalHost
 from genesis_stack.modelstore.memory import Shape
 from genesis_stack.modelstore.shapes import shape
 from genesis_stack.spec.document import Positions, parse
@@ -28,7 +28,7 @@ class Verdict:
     warnings: tuple[Problem, ...]
 
 
-def judge(path: Path, stack: Stack, layout: Layout, host: Host | None) -> Verdict:
+def judge(path: Path, stack: Stack, layout: Layout, host: LocalHost | None) -> Verdict:
     """Sum up a stack that was loaded from `path`; `host` is this machine, None leaves it out.
 
     A stack that names its hosts is held against this machine only where it is one of them.
@@ -65,7 +65,7 @@ def _shapes(stack: Stack, layout: Layout) -> Iterator[tuple[str, Shape]]:
                 yield weights.sha256, found
 
 
-def _is_here(stack: Stack, name: str | None, host: Host | None) -> bool:
+def _is_here(stack: Stack, name: str | None, host: LocalHost | None) -> bool:
     if name is None or host is None:
         return name is None
     return is_machine(name, stack.hosts[name], host)

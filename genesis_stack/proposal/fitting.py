@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from genesis_stack.modelstore.host import Host
+from genesis_stack.modelstore.host import LocalHost
 from genesis_stack.modelstore.memory import Shape, total
 from genesis_stack.proposal.catalogue import Offer
 from genesis_stack.spec.model import Budget, EngineSettings, Model
@@ -39,12 +39,12 @@ class Fitted:
     memory: int
 
 
-def reserve(host: Host) -> int:
+def reserve(host: LocalHost) -> int:
     """Bytes left to everything else: 1 GiB, on small machines a quarter of what they have."""
     return min(_GIB, _down(host.memory // 4))
 
 
-def room(host: Host, *, watched: bool) -> int:
+def room(host: LocalHost, *, watched: bool) -> int:
     """Bytes that models may take, beside the reserve and, if there are any, the programs that watch."""
     watchers = Prometheus().memory + EXPORTER_MEMORY if watched else 0
     return host.memory - reserve(host) - watchers

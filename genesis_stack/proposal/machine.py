@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from genesis_stack.layout import Layout
-from genesis_stack.modelstore.host import Host, read_host
+from genesis_stack.modelstore.host import LocalHost, read_host
 
 FAST: Final = {"x86_64": frozenset({"avx2", "fma"}), "aarch64": frozenset({"asimddp"})}
 """Vector instructions without which llama.cpp takes several times as long, by architecture."""
@@ -25,7 +25,7 @@ class Machine:
     `instructions` are those of the processor that matter here. `prometheus` tells that it is installed.
     """
 
-    host: Host
+    host: LocalHost
     disk: int
     instructions: tuple[str, ...]
     fast: bool

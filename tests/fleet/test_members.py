@@ -20,11 +20,11 @@ from genesis_stack.errors import ExitCode, GenesisError
 from genesis_stack.fleet.member import each, members
 from genesis_stack.fleet.ssh import AwayError, Reach
 from genesis_stack.modelstore.here import NotAHostError, host_here
-from genesis_stack.modelstore.host import Host
+from genesis_stack.modelstore.host import LocalHost
 from genesis_stack.spec.load import loads
 from genesis_stack.spec.model import Stack
 
-MACHINE = Host(2**34, "installed", 8, "processors we may use", "Beta", "b" * 32)
+MACHINE = LocalHost(2**34, "installed", 8, "processors we may use", "Beta", "b" * 32)
 
 
 def text(hosts: str, address: str = "ssh://root@127.0.0.1:1") -> str:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from genesis_stack.modelstore.fit import Fit, fit
-from genesis_stack.modelstore.host import Host
+from genesis_stack.modelstore.host import LocalHost
 from genesis_stack.modelstore.known import KNOWN
 from genesis_stack.modelstore.memory import Shape
 from genesis_stack.spec.load import loads
@@ -17,9 +17,9 @@ SHAPES = {digest: Shape(facts, estimated=True) for digest, facts in KNOWN.items(
 LLAMA = next(digest for digest, facts in KNOWN.items() if facts.vocab == 128_256)
 
 
-def host(memory: int = 64 * GIB, cpus: float = 64) -> Host:
+def host(memory: int = 64 * GIB, cpus: float = 64) -> LocalHost:
     """A machine."""
-    return Host(memory, "installed", cpus, "processors we may use", "here", "")
+    return LocalHost(memory, "installed", cpus, "processors we may use", "here", "")
 
 
 def stack(text: str = "", **models: dict[str, Any]) -> Stack:

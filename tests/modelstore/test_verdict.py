@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from genesis_stack.layout import Layout
-from genesis_stack.modelstore.host import Host
+from genesis_stack.modelstore.host import LocalHost
 from genesis_stack.modelstore.verdict import judge
 from genesis_stack.spec.load import load
 
@@ -26,9 +26,9 @@ hosts:
 """
 
 
-def machine(memory: int) -> Host:
+def machine(memory: int) -> LocalHost:
     """The machine that the stack calls `small`."""
-    return Host(memory, "installed", 8, "processors we may use", "elsewhere", HERE)
+    return LocalHost(memory, "installed", 8, "processors we may use", "elsewhere", HERE)
 
 
 @pytest.fixture

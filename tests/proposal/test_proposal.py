@@ -15,7 +15,7 @@ from spec.stacks import ROOT
 
 from genesis_stack.layout import Layout
 from genesis_stack.modelstore.fit import fit
-from genesis_stack.modelstore.host import Host
+from genesis_stack.modelstore.host import LocalHost
 from genesis_stack.modelstore.known import KNOWN
 from genesis_stack.modelstore.memory import Shape
 from genesis_stack.proposal.catalogue import CATALOGUE
@@ -31,7 +31,7 @@ SHAPES = {digest: Shape(facts, estimated=True) for digest, facts in KNOWN.items(
 
 def machine(memory: int = 64 * GIB, cpus: float = 8, disk: int = 500 * GIB, *, fast: bool = True) -> Machine:
     """A machine."""
-    host = Host(memory, "installed", cpus, "processors we may use", "here", "")
+    host = LocalHost(memory, "installed", cpus, "processors we may use", "here", "")
     return Machine(
         host, disk, ("avx2", "fma"), fast, systemd=True, prometheus=False, ports=(8000, 8001, 8002)
     )

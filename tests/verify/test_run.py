@@ -11,11 +11,11 @@ import pytest
 
 from genesis_stack import process
 from genesis_stack.errors import ExitCode, GenesisError
-from genesis_stack.modelstore.host import Host
+from genesis_stack.modelstore.host import LocalHost
 from genesis_stack.process import Completed
 from genesis_stack.verify.run import Run, checks_folder, run_checks
 
-HERE = Host(2**30, "a test", 2.0, "a test", "vm", "0123456789abcdef" * 2)
+HERE = LocalHost(2**30, "a test", 2.0, "a test", "vm", "0123456789abcdef" * 2)
 STACK = f"""
 api_version: genesis.stack/v1
 name: two
