@@ -134,22 +134,10 @@ class _Desk:
         return cls(host, found, KeyStore(host.layout, declared(found)))
 
     def settle(self, secret: str | None) -> None:
-        """See the change arrive at every running server; those that were handed the old secret restart."""
-        from genesis_stack.backends import Phase
-        from genesis_stack.reconcile.health import gate, see_reread
+        """See the change arrive."""
+        from genesis_stack.reconcile.handing_over import hand_over
 
-        generations = self.host.transaction.generations
-        services = generations.load(generations.current()).services
-        seen = self.host.backend.processes(services)
-        for model, service in services.items():
-            if not service.reread or seen[model].phase is not Phase.RUNNING:
-                continue
-            if secret in service.secrets and self.host.backend.hands_over_secrets:
-                say(f"restarting {model}: the manager hands secrets over at the start; its clients queue")
-                self.host.backend.restart(service)
-                gate([service], self.host.backend, lambda model, status: say(f"{model}: {status}"))
-            see_reread(service, self.host.backend)
-            say(f"{model}: in force")
+        hand_over(self.host, secret)
 
 
 def _stack(host: Host, path: Path | None) -> Stack:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from genesis_stack.errors import GenesisError
 from genesis_stack.gitops.repository import Repository
+from genesis_stack.process import NotTextError
 
 if TYPE_CHECKING:
     import httpx
@@ -45,7 +46,12 @@ class BranchBoard:
     def read(self) -> str | None:
         """The file at the tip of the branch."""
         tip = self.repository.fetch_ref(self.ref)
-        return None if tip is None else self.repository.file(tip, FILE)
+        try:
+            return None if tip is None else self.repository.file(tip, FILE)
+        except NotTextError:
+            raise BoardError(
+                f"{FILE} on {self.ref} is not UTF-8", hint="nobody but the canary writes it"
+            ) from None
 
     def write(self, document: str, message: str) -> None:
         """One more commit on the branch."""

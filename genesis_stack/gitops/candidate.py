@@ -15,9 +15,11 @@ from genesis_stack.gitops.signatures import Signers, check
 from genesis_stack.layout import Layout
 from genesis_stack.modelstore.here import host_here
 from genesis_stack.modelstore.host import read_host
+from genesis_stack.process import NotTextError
 from genesis_stack.spec.gitops import GitOps
 from genesis_stack.spec.load import loads
 from genesis_stack.spec.model import Stack
+from genesis_stack.spec.problems import InvalidStackError, Problem
 
 Read = Callable[[Path], tuple[Stack, str]]
 """Gives this host's part of a stack file, which is valid and fits, with the file's text."""
@@ -88,12 +90,17 @@ def read_candidate(
     Raises:
         RefusedError: they are not.
         EmptyStackError: it holds nothing for this host.
-        GenesisError: it is no valid stack, or does not fit.
+        InvalidStackError: it is no valid stack.
+        GenesisError: it does not fit.
     """
     signers = Signers.of(layout)
     base = None if revision == record.adopted else record.applied
     check(repository, base, revision, gitops.verify, signers)
-    text = repository.file(revision, gitops.path)
+    try:
+        text = repository.file(revision, gitops.path)
+    except NotTextError:
+        problem = Problem(gitops.path, 0, 0, "", f"is not UTF-8 in {revision[:12]}", "save it as UTF-8")
+        raise InvalidStackError([problem]) from None
     if text is None:
         raise EmptyStackError(f"{revision[:12]} has no {gitops.path}", hint="an empty set is never applied")
     path = Files.of(layout).checkout / gitops.path

@@ -151,12 +151,9 @@ class Repository:
         """The text of a file as of a revision; None when that has no such file.
 
         Raises:
-            RepositoryError: it is no text in UTF-8.
+            NotTextError: it is no text in UTF-8.
         """
-        try:
-            found = self._git("cat-file", "blob", f"{revision}:{path}", check=False, exact=True)
-        except process.NotTextError:
-            raise RepositoryError(f"{path} in {revision[:12]} is not UTF-8") from None
+        found = self._git("cat-file", "blob", f"{revision}:{path}", check=False, exact=True)
         return found.stdout if found.returncode == 0 else None
 
     def verify_commit(self, revision: str, config: Sequence[str], env: Mapping[str, str]) -> str | None:

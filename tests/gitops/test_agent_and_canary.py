@@ -8,6 +8,7 @@ import pytest
 from reconcile.fake_backend import BROKEN
 
 from genesis_stack.gitops.attempt import Outcome
+from genesis_stack.gitops.board import FILE, BranchBoard
 from genesis_stack.gitops.canary import KEY, NAMESPACE, Canary
 from genesis_stack.gitops.repository import Repository
 from genesis_stack.modelstore.host import read_host
@@ -92,3 +93,21 @@ def test_the_others_wait_for_the_canary_and_follow_it(tmp_path: Path) -> None:
     report = followed.follow()
     assert (report.outcome, "a promise does not hold" in report.reason) == (Outcome.QUARANTINED, True)
     assert followed.serving() == {"a": "two"}
+
+
+def test_a_verdict_that_is_no_text_says_nothing_of_the_revision(tmp_path: Path) -> None:
+    """Nobody's word is taken from it: the host waits for one that can be read."""
+    followed = fleet(tmp_path, "there")
+    begin(followed)
+    revision = followed.commit({"a": "two"})
+    canary = canary_of(followed, "there")
+    canary.publish(revision, passed=True)
+    assert isinstance(canary.board, BranchBoard)
+    followed.git("fetch", "-q", followed.remote, canary.board.ref)
+    followed.git("checkout", "-q", "--detach", "FETCH_HEAD")
+    (followed.work / FILE).write_bytes(b"\xff")
+    followed.git("commit", "-q", "-a", "-m", "no text")
+    followed.git("push", "-q", followed.remote, f"HEAD:{canary.board.ref}")
+    report = followed.follow()
+    assert (report.outcome, "UTF-8" in report.reason) == (Outcome.HINDERED, True)
+    assert followed.serving() == {"a": "one"}

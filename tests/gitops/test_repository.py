@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from genesis_stack.errors import ExitCode
 from genesis_stack.gitops import repository, rest
+from genesis_stack.gitops.attempt import Outcome
 from genesis_stack.gitops.repository import Repository, RepositoryError
 from gitops.followed import Followed
 
@@ -50,10 +52,12 @@ def test_how_the_host_runs_ssh_is_left_to_it(
         ran.unlink()
 
 
-def test_a_file_that_is_no_text_is_an_error_of_the_repository(followed: Followed) -> None:
-    """And nothing of it is read."""
+def test_a_stack_that_is_no_text_is_quarantined(followed: Followed) -> None:
+    """No later run could read it either; nothing of it is."""
     (followed.work / "stack.yaml").write_bytes(b"name: caf\xe9\n")
     followed.git("commit", "-q", "-a", "-m", "Latin-1")
     followed.push()
-    assert "is not UTF-8" in followed.follow().reason
+    report = followed.follow()
+    assert (report.outcome, report.exit_code) == (Outcome.QUARANTINED, ExitCode.INVALID_CONFIG)
+    assert "is not UTF-8" in report.reason
     assert followed.serving() == {"a": "one"}
