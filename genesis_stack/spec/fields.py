@@ -31,7 +31,7 @@ class Pattern:
 
     def check(self, value: str) -> str:
         """Return `value`, or raise the error that names what was wanted."""
-        if re.fullmatch(self.regex.removeprefix("^").removesuffix("$"), value):
+        if re.fullmatch(self.regex, value):
             return value
         raise PydanticCustomError("pattern", "must be {wanted}", {"wanted": self.what, "hint": self.hint})
 

@@ -92,12 +92,14 @@ def locate(text: str, offset: int) -> tuple[int, int]:
 
 def _bounded(name: str) -> bytes:
     """The file's bytes, one more than allowed at most; a FIFO or device is refused, not waited for."""
-    descriptor = os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with open(descriptor, "rb") as file:  # noqa: PTH123 -- a descriptor, not a path
-        mode = os.fstat(descriptor).st_mode
-        if not stat.S_ISREG(mode):
-            raise OSError(errno.EISDIR if stat.S_ISDIR(mode) else errno.EINVAL, "is no regular file")
+    with open(name, "rb", opener=_without_waiting) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
         return file.read(MOST_BYTES + 1)
+
+
+def _without_waiting(name: str, flags: int) -> int:
+    return os.open(name, flags | os.O_NONBLOCK)
 
 
 def _unprintable(char: str) -> str:

@@ -131,9 +131,8 @@ def fields_at(path: Path, root: type[BaseModel]) -> dict[str, FieldInfo]:
     model: Any = root
     for part in path:
         model = _inside(model, part)
-    if isinstance(model, type) and issubclass(model, BaseModel):
-        return {info.alias or name: info for name, info in model.model_fields.items()}
-    return {}
+    fields: dict[str, FieldInfo] = getattr(model, "model_fields", {})
+    return {info.alias or name: info for name, info in fields.items()}
 
 
 def _inside(model: Any, part: str | int) -> Any:
@@ -143,10 +142,9 @@ def _inside(model: Any, part: str | int) -> Any:
         return _bare(get_args(model)[1])
     if origin is tuple:
         return _bare(get_args(model)[0])
-    if isinstance(model, type) and issubclass(model, BaseModel):
-        for name, info in model.model_fields.items():
-            if part == (info.alias or name):
-                return _bare(info.annotation)
+    for name, info in getattr(model, "model_fields", {}).items():
+        if part == (info.alias or name):
+            return _bare(info.annotation)
     return None
 
 

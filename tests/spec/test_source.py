@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -41,6 +42,7 @@ def test_what_cannot_be_read_is_told_without_a_line_and_with_a_reason(tmp_path: 
         "circle": refusal(tmp_path / "circle"),
         "too long": refusal(tmp_path / ("x" * 300)),
         "no such file": refusal("nul\0.yaml"),
+        os.strerror(errno.EIO): refusal("/proc/self/mem"),  # whatever else a system says
     }
     for words, problem in told.items():
         assert words in f"{problem.what} {problem.hint}", problem
