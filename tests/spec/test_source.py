@@ -27,6 +27,7 @@ def test_a_file_of_the_greatest_size_is_read_whole(tmp_path: Path) -> None:
     assert len(read(path).text) == MOST_BYTES
     path.write_text("#" * (MOST_BYTES + 1))
     assert "larger than 1024 KiB" in refusal(path).what
+    assert refusal(path).path == ""
     os.truncate(path, 2**40)
     assert "larger" in refusal(path).what
 
@@ -48,6 +49,7 @@ def test_what_cannot_be_read_is_told_without_a_line_and_with_a_reason(tmp_path: 
         assert words in f"{problem.what} {problem.hint}", problem
         assert (problem.line, problem.column, problem.path) == (0, 0, "")
         assert problem.file.isprintable()
+    assert told["a stack"].file.endswith("/missing?.yaml")
 
 
 def test_characters_are_located_by_line_and_column() -> None:
@@ -65,6 +67,15 @@ def test_characters_are_located_by_line_and_column() -> None:
     assert locate("ab", 1) == (1, 2)
 
 
+def test_a_byte_that_is_no_text_is_told_at_its_place(tmp_path: Path) -> None:
+    """Characters are counted, not bytes, as an editor counts them."""
+    path = tmp_path / "stack.yaml"
+    path.write_bytes("é: \xff".encode("latin-1").replace(b"\xe9", "é".encode()))
+    problem = refusal(path)
+    assert (problem.line, problem.column, problem.path) == (1, 4, "")
+    assert "0xff" in problem.what
+
+
 def test_a_file_full_of_what_cannot_be_seen_is_told_within_bounds(tmp_path: Path) -> None:
     """The error stays one that can be read."""
     path = tmp_path / "stack.yaml"
@@ -80,5 +91,5 @@ def test_characters_that_cannot_be_seen_are_told_apart(tmp_path: Path, char: str
     path = tmp_path / "stack.yaml"
     path.write_text(f"name: a\n# b{char}\n")
     problem = refusal(path)
-    assert (problem.line, problem.column) == (2, 4)
+    assert (problem.line, problem.column, problem.path) == (2, 4, "")
     assert words in problem.what

@@ -55,6 +55,12 @@ def test_a_dumped_limit_has_no_idle_digits(limit: Threshold, written: str) -> No
     assert limit.written() == written
 
 
+def test_a_plain_number_will_do_for_every_limit() -> None:
+    """It counts in the unit of the alert: seconds here."""
+    stack = loads(with_lines("alerts: {HighLatency: {threshold: 3}}\n"))
+    assert stack.alerts["HighLatency"].threshold == Threshold(3.0, "number")
+
+
 @pytest.mark.parametrize("written", ["true", MOST * 2, -MOST * 2, "10", "a lot", "[1]", "101%"])
 def test_what_is_no_limit_is_refused_where_it_stands(written: object) -> None:
     """A truth value is no number, though Python takes it for one."""

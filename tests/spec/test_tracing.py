@@ -25,6 +25,11 @@ monitoring: {{tracing: {tracing}}}
         ("{profile: strict}", "{exporter: file}"),
         ("{profile: standard}", "{exporter: otlp, endpoint: 'http://127.0.0.1:4318/v1/traces'}"),
         ("{profile: standard}", "{exporter: otlp, endpoint: 'http://[::1]:4318/v1/traces'}"),
+        ("{profile: standard}", "{exporter: otlp, endpoint: 'http://localhost:4318/v1/traces'}"),
+        (
+            "{profile: standard, directives: {IPAddressDeny: 192.0.2.0/24}}",
+            "{exporter: otlp, endpoint: 'http://198.51.100.7:4318/v1/traces'}",
+        ),
         (
             "{profile: standard, directives: {IPAddressAllow: 192.0.2.7}}",
             "{exporter: otlp, endpoint: 'http://192.0.2.7:4318/v1/traces'}",
