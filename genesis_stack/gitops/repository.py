@@ -37,6 +37,7 @@ _OF_THE_HOST: Final = ("GIT_SSH", "GIT_SSH_COMMAND", "GIT_ASKPASS", "GIT_CONFIG_
 """How the host lets git in; every other variable of git's own would lead it elsewhere."""
 _SSH: Final = ("GIT_SSH", "GIT_SSH_COMMAND")
 _NO_REF: Final = "couldn't find remote ref"
+_NO_ANSWER: Final = "Could not read from remote repository"
 _COMPLAINTS: Final = ("fatal:", "error:", "ssh:", "!")
 
 
@@ -252,9 +253,12 @@ def _environment(more: Mapping[str, str]) -> dict[str, str]:
 
 
 def _complaint(text: str) -> str:
-    """What git complained of first; what follows is advice for people at a keyboard."""
+    """What git complained of first, or SSH right before; what follows is advice for people at a keyboard."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return next((line for line in lines if line.startswith(_COMPLAINTS)), "".join(lines[-1:]))
+    first = next((number for number, line in enumerate(lines) if line.startswith(_COMPLAINTS)), -1)
+    if first > 0 and _NO_ANSWER in lines[first]:
+        return lines[first - 1]
+    return lines[first] if lines else ""
 
 
 def _hint(status: int) -> str:

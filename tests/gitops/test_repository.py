@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import socket
 from pathlib import Path
 
@@ -24,9 +25,23 @@ def test_an_ssh_server_that_says_nothing_is_soon_given_up(
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"ssh://git@127.0.0.1:{silent.getsockname()[1]}/stack.git"
         clone = Repository(tmp_path / "clone.git", url, "main")
-        with pytest.raises(RepositoryError, match="Could not read from remote repository"):
+        with pytest.raises(RepositoryError, match="timed out"):
             clone.fetch()
         assert rest.said(list(clone.question)) == b""
+
+
+@pytest.mark.parametrize(
+    "said", ["git@host.invalid: Permission denied (publickey).", "Host key verification failed."]
+)
+def test_why_ssh_was_turned_away_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str) -> None:
+    """Git itself only says that it could not read."""
+    program = tmp_path / "own-ssh"
+    program.write_text(f'#!/bin/sh\necho "{said}" >&2\nexit 255\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("GIT_SSH", str(program))
+    clone = Repository(tmp_path / "clone.git", "ssh://git@host.invalid/stack.git", "main")
+    with pytest.raises(RepositoryError, match=re.escape(said)):
+        clone.fetch()
 
 
 @pytest.mark.parametrize("way", ["GIT_SSH", "GIT_SSH_COMMAND", "core.sshCommand"])
