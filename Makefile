@@ -122,10 +122,13 @@ host-tools:
 	    apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends debootstrap systemd-container systemd dbus prometheus prometheus-alertmanager haproxy chromium >/dev/null; \
 	  else echo "missing:$$missing; as root: apt install debootstrap systemd-container prometheus prometheus-alertmanager haproxy chromium" >&2; exit 1; fi; fi
 
+# What is locked installs with the Python of Debian 12, the oldest one that is supported.
+LOCKED_FOR := 3.11.2
+
 lock: $(VENV)/bin/python
 	@$(PIP) install uv
-	$(BIN)/uv pip compile pyproject.toml --generate-hashes --no-header --no-emit-index-url -q -o requirements.lock
-	$(BIN)/uv pip compile pyproject.toml --group dev --all-extras --generate-hashes --no-header --no-emit-index-url -q -o requirements-dev.lock
+	$(BIN)/uv pip compile pyproject.toml --python-version $(LOCKED_FOR) --generate-hashes --no-header --no-emit-index-url -q -o requirements.lock
+	$(BIN)/uv pip compile pyproject.toml --python-version $(LOCKED_FOR) --group dev --all-extras --generate-hashes --no-header --no-emit-index-url -q -o requirements-dev.lock
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

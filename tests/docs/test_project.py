@@ -12,11 +12,13 @@ import sys
 import tarfile
 import tomllib
 import zipfile
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 import yaml
 from hosts.debian_root import SUITE
+from packaging.specifiers import SpecifierSet
 
 from docs.pages import ROOT
 from genesis_stack import __version__
@@ -61,6 +63,18 @@ def test_the_container_can_build_what_is_needed() -> None:
     assert asked
     assert {package for words in asked for package in words.split()} <= set(recipe.split())
     assert container["postCreateCommand"] == "make up"
+
+
+def test_what_is_locked_installs_with_debians_python() -> None:
+    """Debian 12 has 3.11.2, which is not every 3.11; the recipe of the lock names it."""
+    recipe = (ROOT / "Makefile").read_text(encoding="utf-8")
+    oldest = re.search(r"^LOCKED_FOR := (\S+)$", recipe, re.MULTILINE)
+    assert oldest is not None
+    locked = re.findall(
+        r"^([a-z0-9-]+)(?:\[.*\])?==", (ROOT / "requirements-dev.lock").read_text(), re.MULTILINE
+    )
+    wanted = {name: metadata.metadata(name).get("Requires-Python") or "" for name in locked}
+    assert {name: said for name, said in wanted.items() if not SpecifierSet(said).contains(oldest[1])} == {}
 
 
 def test_every_room_has_its_place_in_the_contracts_of_imports() -> None:
