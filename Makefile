@@ -23,7 +23,7 @@ STACK   ?= examples/first-light/stack.yaml
 SMOLLM2 := .cache/models/SmolLM2-135M-Instruct.Q4_1.gguf
 PIP     := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: up down test test-host screenshot lint format docs diagrams release coverage mutation numbers bench lock clean host-tools
+.PHONY: up down test test-host screenshot lint format docs diagrams release coverage mutation numbers bench lock clean test-tools host-tools
 .DEFAULT_GOAL := up
 
 up: $(VENV)/.base
@@ -33,7 +33,7 @@ up: $(VENV)/.base
 down: $(VENV)/.base
 	@$(BIN)/genesis-stack down
 
-test: $(VENV)/.dev
+test: $(VENV)/.dev test-tools
 	$(BIN)/python -m pytest
 
 test-host: $(VENV)/.dev host-tools
@@ -115,7 +115,14 @@ $(SMOLLM2): | $(VENV)/.base
 	@$(BIN)/genesis-stack models pull examples/first-light/stack.yaml --root .cache/store
 	@mkdir -p $(@D) && cp --reflink=auto .cache/store/var/lib/genesis-stack/models/sha256/* $@
 
-host-tools:
+test-tools:
+	@missing=""; for tool in git curl ssh ssh-keygen gpg systemd-analyze; do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
+	if [ -n "$$missing" ]; then \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends git curl openssh-client gnupg systemd >/dev/null; \
+	  else echo "missing:$$missing; as root: apt install git curl openssh-client gnupg systemd" >&2; exit 1; fi; fi
+
+host-tools: test-tools
 	@missing=""; for tool in debootstrap systemd-nspawn systemd-analyze promtool amtool haproxy chromium; do PATH="$$PATH:/usr/sbin" command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
 	if [ -n "$$missing" ]; then \
 	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \

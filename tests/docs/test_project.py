@@ -55,12 +55,14 @@ def test_the_hooks_run_what_lint_runs() -> None:
 
 
 def test_the_container_can_build_what_is_needed() -> None:
-    """It is the Debian of test hosts, with what `make up` asks for, and starts with that."""
+    """It is the Debian of test hosts, with what `make up` and `make test` ask for, and starts up."""
     container = json.loads((ROOT / ".devcontainer/devcontainer.json").read_text(encoding="utf-8"))
     recipe = (ROOT / ".devcontainer" / container["build"]["dockerfile"]).read_text(encoding="utf-8")
     assert f"\nFROM debian:{SUITE}\n" in recipe
-    asked = re.findall(r"\(Debian: apt install ([^)]*)\)", (ROOT / "Makefile").read_text(encoding="utf-8"))
-    assert asked
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    asked = re.findall(r"\(Debian: apt install ([^)]*)\)", makefile)
+    asked += re.findall(r'as root: apt install ([^"]*)"', makefile.partition("\ntest-tools:")[2])[:1]
+    assert len(asked) > 1
     assert {package for words in asked for package in words.split()} <= set(recipe.split())
     assert container["postCreateCommand"] == "make up"
 
