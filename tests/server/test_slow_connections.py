@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Semaphore
 
 import httpx
 from live import CHAT, Live, live, post
@@ -18,15 +19,18 @@ CLIENTS = 4
 ROUNDS = 3
 
 
-def streams(server: Live) -> list[bool]:
-    """Whether each of several answers, one after the other, came to its end."""
+def streams(server: Live, begun: Semaphore) -> list[bool]:
+    """Whether each of several answers, one after the other, came to its end; `begun` is told of each."""
     ended = []
     with httpx.Client(timeout=20) as client:
         for _ in range(ROUNDS):
             with client.stream(
                 "POST", f"{server.url}/v1/chat/completions", json=CHAT | {"stream": True}
             ) as answer:
-                ended.append("data: [DONE]" in list(answer.iter_lines()))
+                lines = answer.iter_lines()
+                first = next(lines)
+                begun.release()
+                ended.append("data: [DONE]" in [first, *lines])
     return ended
 
 
@@ -35,7 +39,9 @@ def test_slow_connections_fail_no_honest_client(tmp_path: Path) -> None:
     with live(tmp_path, behaviour="slow", max_connections=100, receive_timeout_s=2.0) as server:
         assert server.serves()
         with ThreadPoolExecutor() as pool:
-            honest = [pool.submit(streams, server) for _ in range(CLIENTS)]
+            begun = Semaphore(0)
+            honest = [pool.submit(streams, server, begun) for _ in range(CLIENTS)]
+            assert all(begun.acquire(timeout=20) for _ in range(CLIENTS))
             slow = [server.wire(HALVES[number % len(HALVES)]) for number in range(CONNECTIONS)]
             assert [client.result() for client in honest] == [[True] * ROUNDS] * CLIENTS
             statuses = {wire.answer().status for wire in slow}
